@@ -36,8 +36,8 @@ export interface SearchTrial {
 
 /** Everything a report on a search shows. */
 export interface SearchReport {
-  /** Its folder, for commands. */
-  readonly root: string;
+  /** File of the best trial's recipe, for commands. */
+  readonly bestRecipe: string;
   /** Name of the recipe. */
   readonly name: string;
   readonly about: Pick<ReportAbout, 'system' | 'backbones' | 'corpus'> & {
@@ -52,7 +52,10 @@ export interface SearchReport {
   /** Key of the figure that ranks the trials, as in results.json. */
   readonly figure: { readonly key: string; readonly higherIsBetter: boolean };
   readonly sampler: 'sobol' | 'random';
+  /** Of the values. */
   readonly seed: number;
+  /** That the trials were trained with. */
+  readonly trainingSeed: number;
   readonly stopping: 'median' | 'none';
   readonly lag: number;
   readonly keys: readonly SearchKey[];

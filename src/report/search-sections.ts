@@ -145,8 +145,9 @@ function nextSection(data: SearchReport): Section | null {
   const best = bestOf(data);
   if (best === undefined) return null;
   const fold = data.fold === null ? '' : ` --fold ${data.fold}`;
+  const seeds = [1, 2, 3].map((more) => data.trainingSeed + more).join(',');
   const commands = [
-    `emoq train --recipe ${data.root}/best.yaml${fold} --seeds 1,2,3`,
+    `emoq train --recipe ${data.bestRecipe}${fold} --seeds ${seeds}`,
     `emoq eval --run runs/${data.name}-best${fold} --seeds all`,
   ];
   return section(

@@ -115,7 +115,7 @@ describe('a report on a search', () => {
     for (const text of [page, markdown]) {
       expect(text).toContain(json.verdict);
       expect(text).toContain('1 trial failed and is not drawn.');
-      expect(text).toContain(`emoq train --recipe ${root}/best.yaml --seeds 1,2,3`);
+      expect(text).toContain(`emoq train --recipe ${root}/best.yaml --seeds 2,3,4`);
     }
     const rows = [
       '3 | finished, best | 62.5 | 2 | 3 | 0.01 | 64',

@@ -69,7 +69,7 @@ export function searchReport(choice: SearchChoice = {}): SearchReport {
   const rank = ({ best }: SearchTrial): number => best?.value ?? -1;
   trials.sort((a, b) => rank(b) - rank(a) || a.number - b.number);
   return {
-    root: 'runs/probe-search',
+    bestRecipe: 'runs/probe-search/best.yaml',
     name: 'probe',
     about: {
       system: 'linear-probe: a linear classifier, or an MLP, on an encoder’s frozen features',
@@ -81,7 +81,7 @@ export function searchReport(choice: SearchChoice = {}): SearchReport {
     phase: { name: 'probe', title: 'probe' },
     fold: null,
     figure: { key: 'wf1', higherIsBetter: true },
-    ...{ sampler: 'sobol', seed: 1, stopping: 'median', lag: 4 },
+    ...{ sampler: 'sobol', seed: 1, trainingSeed: 1, stopping: 'median', lag: 4 },
     keys: Object.entries(keys).map(([key, range]) => ({
       key,
       range,

@@ -6,7 +6,7 @@ import { readManifest } from '../../data/corpora/index.js';
 import type { SearchReport } from '../../report/index.js';
 import { titleOf } from '../../systems/index.js';
 import { phaseFolder, readMetadata } from '../../training/runs/index.js';
-import { readSearch, type SavedSearch } from '../search/index.js';
+import { readSearch, type SavedSearch, searchFiles } from '../search/index.js';
 import { modelAbout, validationText } from './about.js';
 
 /**
@@ -17,7 +17,7 @@ export async function gatherSearch(root: string): Promise<SearchReport> {
   const search = await readSearch(root);
   const { recipe, recipeText, phase, space } = search;
   return {
-    root,
+    bestRecipe: searchFiles(root).best,
     name: recipe.name,
     about: {
       ...modelAbout(recipe, phase),
@@ -29,6 +29,7 @@ export async function gatherSearch(root: string): Promise<SearchReport> {
     fold: search.fold,
     figure: search.figure,
     ...{ sampler: search.sampler, seed: search.seed, stopping: search.stopping, lag: search.lag },
+    trainingSeed: recipe.seed,
     keys: [...space].map(([key, range]) => ({ key, range, own: recipeValue(recipe, key) })),
     trials: search.trials,
     best: search.best,

@@ -126,7 +126,7 @@ export function medianFigure(data: SearchReport): number | undefined {
       );
 }
 
-/** Name, unit and direction of a figure by its key; a key that is no metric stands for itself. */
+/** Names and unit of a figure by its key; a key that is no metric stands for itself. */
 export function figureNamed(key: string): Pick<Metric, 'short' | 'title' | 'unit'> {
   return metrics.find((metric) => metric.key === key) ?? { short: key, title: key, unit: null };
 }

@@ -20,7 +20,7 @@ export function searchSections(data: SearchReport, plots: SearchPlots): Section[
   return [
     keySection(data, plots),
     curveSection(data, plots),
-    progressSection(data, plots),
+    progressSection(plots),
     trialSection(data),
     nextSection(data),
     section(
@@ -91,16 +91,13 @@ function curveSection(data: SearchReport, { curves }: SearchPlots): Section | nu
   );
 }
 
-function progressSection(_data: SearchReport, { progress }: SearchPlots): Section | null {
+function progressSection({ progress }: SearchPlots): Section | null {
   if (progress === null) return null;
   return section(
     'progress',
     'Best so far',
     {},
-    figure(
-      progress,
-      'Where the line has long been flat, more trials of this space are unlikely to help much.',
-    ),
+    figure(progress, 'Where the line has long been flat, more trials of this space may bring little.'),
   );
 }
 
@@ -156,7 +153,7 @@ function nextSection(data: SearchReport): Section | null {
     // Beside the last plot, where those are three.
     { width: data.keys.length === 1 ? 'one' : 'all', isPrinted: false },
     paragraph(
-      `best.yaml is the recipe with the values of trial ${best.number}. Train it with other seeds and score it on the test set, as the recipe itself: the difference between the two is what the search has brought. ${figureValue(data.figure.key, best.best.value)} is no result to report.`,
+      `best.yaml is the recipe with the values of trial ${best.number}. Train it and the recipe below with other seeds, and score both on the test set, once: the difference is what the search has brought. ${figureValue(data.figure.key, best.best.value)} is no result to report.`,
       'note',
     ),
     verbatim('Commands', commands.join('\n')),

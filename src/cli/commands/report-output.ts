@@ -15,7 +15,7 @@ import { fileAddress, type ReportPlot } from '../../report/index.js';
 import { note, printResult } from '../terminal-output.js';
 import type { ReportOptions } from './eval-options.js';
 
-export type ReportFormat = 'html' | 'markdown' | 'json';
+type ReportFormat = 'html' | 'markdown' | 'json';
 
 const extensions: Readonly<Record<ReportFormat, string>> = { html: 'html', markdown: 'md', json: 'json' };
 

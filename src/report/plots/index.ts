@@ -19,4 +19,4 @@ export {
 } from './timeline-plot.js';
 export { epochPlot, stepPlot } from './training-plot.js';
 export type { FigureAxis, PlottedTrial } from './trial-marks.js';
-export { bestSoFarPlot, type TrialCurve, trialCurvePlot } from './trial-plots.js';
+export { bestSoFarPlot, trialCurvePlot } from './trial-plots.js';

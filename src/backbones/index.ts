@@ -45,13 +45,8 @@ export {
   quantizedName,
 } from './decoders/quantized-checkpoint.js';
 export { publishedConfigs } from './published-configs.js';
-export type { CtcText, WordSpan } from './speech-encoders/ctc/decoding.js';
 export { ctcVocabularySize } from './speech-encoders/ctc/head.js';
-export {
-  findRecogniser,
-  type RecogniserSource,
-  recognisedText,
-} from './speech-encoders/ctc/recogniser.js';
+export { type CtcRecogniserSource, findCtcRecogniser } from './speech-encoders/ctc/recogniser.js';
 export { type TranscriptSymbols, transcriptSymbols } from './speech-encoders/ctc/transcript-symbols.js';
 export type { CtcVocabulary } from './speech-encoders/ctc/vocabulary.js';
 export {
@@ -89,6 +84,12 @@ export {
   type TrainedLayers,
   trainedFrom,
 } from './speech-encoders/layer-selection.js';
+export type {
+  RecognisedText,
+  RecogniserSource,
+  RecognitionWishes,
+} from './speech-encoders/recognised-text.js';
+export { findRecogniser } from './speech-encoders/recogniser.js';
 export type { ClipFeatures, SpeechEncoder } from './speech-encoders/speech-encoder.js';
 export { parseRobertaConfig } from './text-encoders/roberta/family.js';
 export {

@@ -258,6 +258,26 @@ export const channelOption = option(
   'channel of multi-channel recordings: a number from 1, or mix (default: centre, else mix)',
 );
 
+/** `--language` */
+export const languageOption = option(
+  '<name>',
+  'language of the recordings for a multilingual Whisper, such as de or german (default: it hears which)',
+);
+
+/** @throws InputError if `--language` is given without a recogniser */
+export function refuseLoneLanguage({
+  transcribe,
+  language,
+}: {
+  readonly transcribe?: string | undefined;
+  readonly language?: string | undefined;
+}): void {
+  if (language === undefined || transcribe !== undefined) return;
+  throw new InputError(
+    `--language ${language} is for a recogniser, but none is named; name one with --transcribe, or leave it out`,
+  );
+}
+
 /** @throws InputError if `--set` is given without a recipe */
 export function refuseLoneOverrides({ dataset, recipe, set }: CorpusOptions): void {
   if (set === undefined || dataset !== undefined || recipe !== undefined) return;

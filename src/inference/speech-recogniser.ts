@@ -1,7 +1,13 @@
 /** @file A speech recogniser at work: its encoder on one device or several, and the texts of what that gives. */
 
 import { basename, resolve } from 'node:path';
-import { type CtcText, findRecogniser, type RecogniserSource, recognisedText } from '../backbones/index.js';
+import {
+  type ClipFeatures,
+  findRecogniser,
+  type RecognisedText,
+  type RecogniserSource,
+  type RecognitionWishes,
+} from '../backbones/index.js';
 import { InputError, pathExists, sha256Of } from '../base/index.js';
 import { checkpointIdentity } from '../checkpoints/index.js';
 import { type ComputeOptions, type EncoderPool, encoderPool } from '../training/index.js';
@@ -16,6 +22,8 @@ export interface RecogniserIdentity {
   readonly vocabulary_sha256: string;
   /** Prefixes of the beam search; 1 is greedy. */
   readonly beam: number;
+  /** The language that it was told; absent if it finds out, or has one. */
+  readonly language?: string;
 }
 
 /** A recogniser that is named, but not loaded yet. */
@@ -25,8 +33,11 @@ export interface NamedRecogniser {
 }
 
 /** @throws InputError as {@link findRecogniser} */
-export async function namedRecogniser(nameOrPath: string, beam: number): Promise<NamedRecogniser> {
-  const source = await findRecogniser(nameOrPath);
+export async function namedRecogniser(
+  nameOrPath: string,
+  wishes: RecognitionWishes = { beam: 1 },
+): Promise<NamedRecogniser> {
+  const source = await findRecogniser(nameOrPath, wishes);
   const { checkpoint, config } = source.encoder;
   const { weights } = await checkpointIdentity(checkpoint!, config);
   const isFolder = await pathExists(nameOrPath); // whose place is of this machine
@@ -36,7 +47,8 @@ export async function namedRecogniser(nameOrPath: string, beam: number): Promise
       name: isFolder ? basename(resolve(nameOrPath)) : nameOrPath,
       weights_sha256: weights!,
       vocabulary_sha256: sha256Of(JSON.stringify(source.vocabulary)),
-      beam,
+      beam: wishes.beam,
+      ...(source.language !== undefined && { language: source.language }),
     },
   };
 }
@@ -44,24 +56,18 @@ export async function namedRecogniser(nameOrPath: string, beam: number): Promise
 export interface SpeechRecogniser {
   readonly encoder: EncoderPool;
   /**
-   * The text of a clip from the logits that the encoder gave.
-   * @throws InputError for logits that are not finite numbers
+   * The text of a clip from what the encoder gave.
+   * @throws InputError for values that are not finite numbers
    */
-  textOf(logits: Awaited<ReturnType<EncoderPool['encode']>>[number]): CtcText;
-  /** Seconds from one frame to the next. */
-  readonly frameSec: number;
+  textOf(features: ClipFeatures): RecognisedText;
 }
 
 /** Loads a recogniser on its devices when they get their first clips. Close its encoder. */
-export function openRecogniser(
-  { source, identity }: NamedRecogniser,
-  compute: ComputeOptions,
-): SpeechRecogniser {
+export function openRecogniser({ source }: NamedRecogniser, compute: ComputeOptions): SpeechRecogniser {
   return {
     encoder: encoderPool(source.encoder, compute),
-    frameSec: source.frameSec,
-    textOf(logits) {
-      if (logits.data.every(Number.isFinite)) return recognisedText(logits, source.vocabulary, identity.beam);
+    textOf(features) {
+      if (features.data.every(Number.isFinite)) return source.textOf(features);
       throw new InputError('the recogniser gave values that are not numbers; are its weights intact?');
     },
   };

@@ -21,13 +21,17 @@ export {
   WORD_EMBEDDINGS_KEY,
 } from './former/former-config.js';
 export {
+  attendedHeads,
   attentivePooling,
   causalMask,
   dense,
+  keyHeads,
   maskedMean,
   multiHeadAttention,
   norm,
+  queryHeads,
   runningCount,
+  valueHeads,
 } from './layers.js';
 export {
   type AdaptedModule,

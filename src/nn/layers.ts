@@ -7,6 +7,7 @@ import {
   add,
   arange,
   cast,
+  type Dim,
   div,
   gemm,
   greaterOrEqual,
@@ -60,17 +61,45 @@ export function multiHeadAttention(
   heads: number,
   dropShares: (shares: Value) => Value = (shares) => shares,
 ): Value {
-  const width = queries.shape.at(-1) as number;
-  const headWidth = width / heads;
-  const split = (x: Value, permutation: readonly number[]): Value =>
-    transpose(reshape(x, [x.shape[0]!, x.shape[1]!, heads, headWidth]), permutation);
-  const q = mul(split(queries, [0, 2, 1, 3]), 1 / Math.sqrt(headWidth)); // [N, heads, L_q, d_k]
-  const k = split(keys, [0, 2, 3, 1]); // [N, heads, d_k, L_k]
-  const v = split(values, [0, 2, 1, 3]); // [N, heads, L_k, d_k]
-  const scores = matmul(q, k);
+  const split = {
+    queries: queryHeads(queries, heads),
+    keys: keyHeads(keys, heads),
+    values: valueHeads(values, heads),
+  };
+  return attendedHeads({ ...split, bias }, dropShares);
+}
+
+/** Projected queries [N, L, d] by their heads, scaled: [N, heads, L, d_k]. */
+export function queryHeads(queries: Value, heads: number): Value {
+  const split = byHeads(queries, heads, [0, 2, 1, 3]);
+  return mul(split, 1 / Math.sqrt(split.shape.at(-1) as number));
+}
+
+/** Projected keys [N, L, d] by their heads: [N, heads, d_k, L]. */
+export function keyHeads(keys: Value, heads: number): Value {
+  return byHeads(keys, heads, [0, 2, 3, 1]);
+}
+
+/** Projected values [N, L, d] by their heads: [N, heads, L, d_k]. */
+export function valueHeads(values: Value, heads: number): Value {
+  return byHeads(values, heads, [0, 2, 1, 3]);
+}
+
+function byHeads(x: Value, heads: number, permutation: readonly number[]): Value {
+  const headWidth = (x.shape.at(-1) as number) / heads;
+  return transpose(reshape(x, [x.shape[0]!, x.shape[1]!, heads, headWidth]), permutation);
+}
+
+/** {@link multiHeadAttention} of what is already split by heads: [N, L_q, d]. */
+export function attendedHeads(
+  { queries, keys, values, bias }: Attended,
+  dropShares: (shares: Value) => Value = (shares) => shares,
+): Value {
+  const [batch, heads, length, headWidth] = queries.shape as [Dim, number, Dim, number];
+  const scores = matmul(queries, keys);
   const shares = dropShares(softmax(bias === undefined ? scores : add(scores, bias)));
-  const context = transpose(matmul(shares, v), [0, 2, 1, 3]); // [N, L_q, heads, d_k]
-  return reshape(context, [context.shape[0]!, context.shape[1]!, width]);
+  const context = transpose(matmul(shares, values), [0, 2, 1, 3]); // [N, L_q, heads, d_k]
+  return reshape(context, [batch, length, heads * headWidth]);
 }
 
 /**

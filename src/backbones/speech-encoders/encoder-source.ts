@@ -78,7 +78,7 @@ export interface SpeechEncoderOptions {
 const SAMPLE_RATE_HZ = 16_000;
 
 /** emoq's own graph: see buildEncoderGraph. */
-const OWN_IO: Omit<EncoderIO, 'hiddenStates'> = {
+export const OWN_IO: Omit<EncoderIO, 'hiddenStates'> = {
   valuesDtype: 'float32',
   takesMask: true,
   padding: 'ignored',
@@ -234,7 +234,7 @@ function checkpointOf(nameOrPath: string | null): string {
 }
 
 /** Parts of an {@link EncoderSource}. The width may be unknown until the graph runs. */
-interface SourceParts
+export interface SourceParts
   extends Pick<EncoderSource, 'files' | 'config' | 'warning' | 'checkpoint' | 'selection'> {
   readonly properties: Omit<EncoderProperties, 'width'> & { readonly width: number | undefined };
   readonly io: EncoderIO;
@@ -242,7 +242,8 @@ interface SourceParts
   readonly openSession: OpenSession;
 }
 
-function encoderSource({ properties, io, origin, openSession, ...parts }: SourceParts): EncoderSource {
+/** A source of what a graph gives for waveforms. */
+export function encoderSource({ properties, io, origin, openSession, ...parts }: SourceParts): EncoderSource {
   const { framing } = properties;
   return {
     ...parts,
@@ -265,7 +266,8 @@ function encoderSource({ properties, io, origin, openSession, ...parts }: Source
   };
 }
 
-async function configFiles(dir: string): Promise<string[]> {
+/** config.json and preprocessor_config.json of a folder, if they are there. */
+export async function configFiles(dir: string): Promise<string[]> {
   const paths = ['config.json', 'preprocessor_config.json'].map((name) => join(dir, name));
   const present = await Promise.all(paths.map(pathExists));
   return paths.filter((_, index) => present[index]);

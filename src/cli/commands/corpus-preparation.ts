@@ -2,7 +2,16 @@
 
 import { formatDuration } from '../../base/index.js';
 import type { ClipFormat, ClipNote, CorpusRecogniser, PreparationSummary } from '../../data/corpora/index.js';
-import { choice, deviceOption, flag, type OptionsOf, option, wholeNumber } from '../command-definition.js';
+import {
+  choice,
+  deviceOption,
+  flag,
+  languageOption,
+  type OptionsOf,
+  option,
+  refuseLoneLanguage,
+  wholeNumber,
+} from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 
 import { startProgress } from '../progress.js';
@@ -22,6 +31,7 @@ export const preparationOptions = {
     '<model>',
     'also write recognised texts, with this model (see emoq transcribe), in a column recognised',
   ),
+  language: languageOption,
   device: { ...deviceOption, description: `device of --transcribe: ${deviceOption.description}` },
 };
 
@@ -78,15 +88,16 @@ export async function runPreparation(
 
 /** Finds the recogniser that `--transcribe` names before anything is converted. */
 async function withRecogniser<T>(
-  { transcribe, device }: PreparationOptions,
+  { transcribe, language, device }: PreparationOptions,
   signal: AbortSignal,
   onProgress: (done: number, total: number) => void,
   work: (recogniser: CorpusRecogniser | undefined) => Promise<T>,
 ): Promise<T> {
+  refuseLoneLanguage({ transcribe, language });
   if (transcribe === undefined) return work(undefined);
   const { corpusRecogniser, namedRecogniser } = await import('../../inference/index.js');
   const { withCompute } = await import('./experiment-options.js');
-  const named = await namedRecogniser(transcribe, 1);
+  const named = await namedRecogniser(transcribe, { beam: 1, language });
   return withCompute(device, signal, {}, (compute) => work(corpusRecogniser(named, compute, onProgress)));
 }
 

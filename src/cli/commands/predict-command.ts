@@ -14,9 +14,11 @@ import {
   deviceOption,
   devicesOption,
   flag,
+  languageOption,
   type OptionsOf,
   option,
   precisionOption,
+  refuseLoneLanguage,
   shardOption,
   threadsOption,
 } from '../command-definition.js';
@@ -46,6 +48,7 @@ const options = {
     '<model>',
     'recognise the words of rows without a transcript, with this model (see emoq transcribe)',
   ),
+  language: languageOption,
   timeline: option('<file>', 'an HTML page with the course of the emotions over each recording'),
   restart: flag('start an unfinished output over'),
   channel: channelOption,
@@ -112,7 +115,7 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const named = await namedModels(options);
   const reading = inference.readingOf(named.members);
   const { views } = reading;
-  const recogniser = await recogniserOf(options.transcribe, views.text);
+  const recogniser = await recogniserOf(options, views.text);
   if (views.text && reading.text === 'recognised' && recogniser === undefined) {
     note('the model was trained on recognised texts; --transcribe MODEL gives rows without a transcript one');
   }
@@ -179,15 +182,16 @@ function reviewDialogues(
 
 /** @throws InputError if the model is no recogniser, or what it would recognise is not read */
 async function recogniserOf(
-  model: string | undefined,
+  { transcribe: model, language }: PredictOptions,
   readsText: boolean,
 ): Promise<NamedRecogniser | undefined> {
+  refuseLoneLanguage({ transcribe: model, language });
   if (model === undefined) return undefined;
   if (!readsText) {
     throw new InputError('--transcribe is of no use: the model was trained on audio only; leave it out');
   }
   const { namedRecogniser } = await import('../../inference/index.js');
-  return namedRecogniser(model, 1);
+  return namedRecogniser(model, { beam: 1, language });
 }
 
 /** @throws InputError for a timeline without an output file, which it is drawn from, or that is no file of its own */

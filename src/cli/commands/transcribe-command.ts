@@ -10,6 +10,7 @@ import {
   deviceOption,
   devicesOption,
   flag,
+  languageOption,
   type OptionsOf,
   option,
   precisionOption,
@@ -22,13 +23,18 @@ import { noteRenamed, refuseRecogniserFiles, rowTarget, withRows } from './row-t
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: texts on the terminal)', { short: 'o' }),
-  model: option('<name>', 'the recogniser: a folder or a Hugging Face id of a model with a CTC head', {
-    required: true,
-  }),
+  model: option(
+    '<name>',
+    'the recogniser: a folder or a Hugging Face id of a model with a CTC head, or of a Whisper',
+    {
+      required: true,
+    },
+  ),
   beam: option('<n>', 'prefixes of the beam search; 1 is greedy', {
     parse: wholeNumber(1, 10_000),
     default: 1,
   }),
+  language: languageOption,
   words: flag('also write the words, with their times in seconds and confidences'),
   pathColumn: option('<name>', 'column of audio paths, relative to the table', { default: 'path' }),
   textColumn: option('<name>', 'column of reference texts: prints error rates against them'),
@@ -59,10 +65,12 @@ a column recognised. If a row cannot be transcribed, its column error gives the
 reason, and the other rows continue. The exit code is 1 if no row could be.
 
 The recogniser is a HuBERT, wav2vec 2.0, WavLM or UniSpeech-SAT with a CTC head
-and a vocabulary of characters (vocab.json). --beam 1 takes the likeliest symbol
-of each frame; more prefixes cost time and find likelier texts. A recording of
-more than 30 s is cut at its pauses into windows of up to 15 s, and their texts
-are joined.
+and a vocabulary of characters (vocab.json), or a whole Whisper. --beam 1 takes
+the likeliest symbol of each frame; more prefixes cost time and find likelier
+texts. Whisper takes the likeliest token each time; it has no --beam and no
+--words. A multilingual one hears which language is spoken, unless --language
+says it. A recording of more than 30 s is cut at its pauses into windows of up
+to 15 s, and their texts are joined.
 
 Rows that are done are in NAME.partial.csv until the output is complete. After
 Ctrl-C, a kill or a full disk, the same command goes on after them.
@@ -75,11 +83,11 @@ Example:
 async function transcribe(options: TranscribeOptions, ...inputs: string[]): Promise<void> {
   const { predictionFormatOf } = await import('../../evaluation/index.js');
   const inference = await import('../../inference/index.js');
-  const { output, pathColumn, textColumn, shard, words = false, beam, restart = false } = options;
+  const { output, pathColumn, textColumn, shard, words = false, beam, language, restart = false } = options;
   const target = await rowTarget<TranscribedRow>(options, async () => showText);
   const format = options.format ?? predictionFormatOf(output ?? '-');
   const channel = await channelOfOption(options.channel);
-  const recogniser = await inference.namedRecogniser(options.model, beam);
+  const recogniser = await inference.namedRecogniser(options.model, { beam, language, words });
   await refuseRecogniserFiles(output, recogniser);
   const source = {
     ...{ pathColumn, speakerColumn: inference.OPTIONAL_COLUMNS.speaker },

@@ -59,6 +59,8 @@ export interface RecogniserInfo {
   vocabulary_sha256?: string | undefined;
   /** Prefixes of its beam search; 1 is greedy. */
   beam?: number | undefined;
+  /** The language that it was told, such as `de`; absent if it was told none. */
+  language?: string | undefined;
 }
 
 /** A turn of a dialogue that is no row of the manifest, because it has no usable clip or no label. */
@@ -130,6 +132,7 @@ const infoSchema = z.object({
       weights_sha256: z.string().optional(),
       vocabulary_sha256: z.string().optional(),
       beam: z.number().int().positive().optional(),
+      language: z.string().optional(),
     })
     .optional(),
   other_turns: z

@@ -24,6 +24,8 @@ export interface TextTokenizer {
   tokenId(token: string): number | undefined;
   /** The id of an added token: one that the original library matches anywhere in a text. */
   addedTokenId(token: string): number | undefined;
+  /** Whether an id is that of a special token, which is no part of a text. */
+  isSpecial(id: number): boolean;
   /** One more than the largest id. The model's embedding may have more rows. */
   readonly vocabSize: number;
   /** The padding token, if the tokenizer has one. */
@@ -56,6 +58,11 @@ export function createTokenizer(tokenizerJson: unknown, config: unknown, source:
   if (!isObject(tokenizerJson)) throw new InputError(`tokenizer ${source} is not a JSON object`);
   if (!isObject(config)) throw new InputError(`the tokenizer config of ${source} is not a JSON object`);
   const { tokenizer, addedIds } = construct(tokenizerJson, config, source);
+  const specialIds = new Set(
+    ((tokenizerJson.added_tokens ?? []) as readonly { readonly id: number; readonly special?: boolean }[])
+      .filter(({ special }) => special === true)
+      .map(({ id }) => id),
+  );
   const nameOfAddedId = new Map([...addedIds].map(([content, id]) => [id, content]));
   const tokenId = (token: string): number | undefined => addedIds.get(token) ?? tokenizer.token_to_id(token);
   const variants = new Map<Preceding, LibraryTokenizer>();
@@ -100,6 +107,7 @@ export function createTokenizer(tokenizerJson: unknown, config: unknown, source:
     },
     tokenId,
     addedTokenId: (token) => addedIds.get(token),
+    isSpecial: (id) => specialIds.has(id),
     vocabSize: Math.max(tokenizer.model.vocab.length, addedIds.size && 1 + greatest(addedIds.values())),
     // RoBERTa's published config names no tokens, but its vocabulary has this one.
     padId: namedId(config.pad_token) ?? tokenId('<pad>'),

@@ -135,7 +135,7 @@ async function* encodedChunks(
       (await encodeParts(
         items,
         recogniser.encoder,
-        (logits) => attempt(() => recogniser.textOf(logits).text),
+        (features) => attempt(() => recogniser.textOf(features).text),
         ({ row }) => transcriptOfRow(row, textColumn) === '',
       ));
     yield {

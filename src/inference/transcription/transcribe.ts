@@ -161,19 +161,18 @@ export async function* recognisedRows(
     ...{ pathColumn, channel, range, from, stop, textColumn: '', speakerColumn: '' },
     ...({ needsAudio: true, maxAudioSec: LONGEST_SEC, windows: 'auto' } as const),
   };
-  const { frameSec, encoder, textOf } = recogniser;
+  const { encoder, textOf } = recogniser;
   try {
     const chunks = chunksOf<PartText, TranscribedRow>(
       source,
       options,
       chunkSize(encoder.lanes),
-      (row, parts, windowed) =>
-        transcribedRow(row, cellOf(row, pathColumn), parts, windowed?.notes ?? [], frameSec),
+      (row, parts, windowed) => transcribedRow(row, cellOf(row, pathColumn), parts, windowed?.notes ?? []),
       unneeded.signal,
     );
     for await (const { items, finished } of readAhead(chunks)) {
       stop?.throwIfAborted();
-      const texts = await encodeParts(items, encoder, (logits) => attempt(() => textOf(logits)));
+      const texts = await encodeParts(items, encoder, (features) => attempt(() => textOf(features)));
       for (const [index, { part, to }] of items.entries()) {
         const text = texts.get(index);
         if (part.kind === 'failed') to.push({ kind: 'failed', error: part.error, notes: [] });

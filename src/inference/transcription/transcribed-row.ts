@@ -1,6 +1,6 @@
 /** @file The recognised text of a row: of its parts, joined. */
 
-import type { CtcText } from '../../backbones/index.js';
+import type { RecognisedText } from '../../backbones/index.js';
 import { joinedTexts, type RowNote, type SourceRow } from '../prediction/index.js';
 
 /** A word, its place in the recording in seconds, and how likely its letters are. */
@@ -13,7 +13,7 @@ export interface RecognisedWord {
 
 /** The text of a part, or why there is none. */
 export type PartText = { readonly notes: readonly RowNote[] } & (
-  | { readonly kind: 'recognised'; readonly text: CtcText; readonly startSec: number }
+  | { readonly kind: 'recognised'; readonly text: RecognisedText; readonly startSec: number }
   | { readonly kind: 'failed'; readonly error: string }
 );
 
@@ -27,7 +27,7 @@ export type TranscribedRow = {
   | {
       readonly kind: 'recognised';
       readonly text: string;
-      /** As that of {@link CtcText}, over all parts. */
+      /** As that of {@link RecognisedText}, over all parts. */
       readonly confidence: number | undefined;
       readonly words: readonly RecognisedWord[];
     }
@@ -44,24 +44,23 @@ export function transcribedRow(
   name: string,
   parts: readonly PartText[],
   windowed: readonly RowNote[],
-  frameSec: number,
 ): TranscribedRow {
   const notes = [...parts.flatMap((part) => part.notes), ...windowed];
   const common = { row, name, notes };
   const failed = parts.find((part) => part.kind === 'failed');
   if (failed?.kind === 'failed') return { ...common, kind: 'failed', error: failed.error };
   const read = parts.flatMap((part) => (part.kind === 'recognised' ? [part] : []));
-  const frames = read.reduce((sum, { text }) => sum + text.symbolFrames, 0);
-  const total = read.reduce((sum, { text }) => sum + (text.confidence ?? 0) * text.symbolFrames, 0);
+  const symbols = read.reduce((sum, { text }) => sum + text.symbols, 0);
+  const total = read.reduce((sum, { text }) => sum + (text.confidence ?? 0) * text.symbols, 0);
   return {
     ...{ ...common, kind: 'recognised' },
     text: joinedTexts(read.map(({ text }) => text.text)),
-    confidence: frames === 0 ? undefined : total / frames,
+    confidence: symbols === 0 ? undefined : total / symbols,
     words: read.flatMap(({ text, startSec }) =>
-      text.words.map(({ word, first, end, confidence }) => ({
+      text.words.map(({ word, confidence, ...span }) => ({
         ...{ word, confidence },
-        start: startSec + first * frameSec,
-        end: startSec + end * frameSec,
+        start: startSec + span.startSec,
+        end: startSec + span.endSec,
       })),
     ),
   };

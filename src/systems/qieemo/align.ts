@@ -3,7 +3,7 @@
  * tells what was said.
  */
 
-import { type CtcVocabulary, type RecogniserSource, transcriptSymbols } from '../../backbones/index.js';
+import { type CtcRecogniserSource, type CtcVocabulary, transcriptSymbols } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import type { Utterance } from '../../data/corpora/index.js';
 import { add, softmax } from '../../engine/onnx/index.js';
@@ -165,7 +165,7 @@ export function framePart(examples: readonly AlignExample[], frames: number, bla
  */
 export function reviewTranscripts(
   utterances: readonly Pick<Utterance, 'text' | 'durationSec'>[],
-  recogniser: RecogniserSource | undefined,
+  recogniser: CtcRecogniserSource | undefined,
 ): string | undefined {
   if (utterances.length > 0 && utterances.every(({ text }) => text.trim() === '')) {
     throw new InputError(

@@ -3,7 +3,7 @@
  * modules are our reading of the paper's abstract, see fusion.ts.
  */
 
-import { findRecogniser, frameWidth } from '../../backbones/index.js';
+import { findCtcRecogniser, frameWidth } from '../../backbones/index.js';
 import { requireWeight, trainedTensor } from '../../checkpoints/index.js';
 import { labelCounts } from '../../data/corpora/index.js';
 import { l2Normalize, softmax } from '../../engine/onnx/index.js';
@@ -94,7 +94,7 @@ export const qieemo: System<QieemoRecipe> = {
   needs: (_, phase) => needsOf(phase),
   review: async (recipe, phase, corpus) => {
     if (phase !== ALIGN || corpus === undefined) return undefined;
-    const recogniser = await findRecogniser(recipe.backbones.encoder!).catch(() => undefined); // it may be absent so far
+    const recogniser = await findCtcRecogniser(recipe.backbones.encoder!).catch(() => undefined); // it may be absent so far
     return reviewTranscripts(corpus.train, recogniser);
   },
   ofBundle: (recipe) => ({ ...recipe, emotion: { ...recipe.emotion, from_align: false } }),
@@ -179,7 +179,7 @@ async function openAlign(recipe: QieemoRecipe, { weights }: PhaseContext): Promi
 
 /** What the encoder recognises with. @throws InputError if it has no CTC head, or no vocabulary */
 async function openRecogniser({ backbones }: QieemoRecipe): Promise<Recogniser> {
-  const { vocabulary, frameSec } = await findRecogniser(backbones.encoder!);
+  const { vocabulary, frameSec } = await findCtcRecogniser(backbones.encoder!);
   return { vocabulary, frameSec, blank: vocabulary.symbols.indexOf(vocabulary.blank) };
 }
 

@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CTC_LOGITS, encoderWidth, findRecogniser } from '../../../src/backbones/index.js';
+import { CTC_LOGITS, encoderWidth, findCtcRecogniser } from '../../../src/backbones/index.js';
 import { alignedPath } from '../../../src/backbones/speech-encoders/ctc/alignment.js';
 import { logAdd, prefixBeamSearch } from '../../../src/backbones/speech-encoders/ctc/beam-search.js';
 import {
@@ -141,7 +141,7 @@ describe('a selection with logits', () => {
   });
 
   it('is refused for an encoder without a CTC head', async () => {
-    await expect(findRecogniser(join(hubertFixtures, 'base-odd'))).rejects.toThrow(
+    await expect(findCtcRecogniser(join(hubertFixtures, 'base-odd'))).rejects.toThrow(
       /^checkpoint \S+base-odd has no lm_head\.weight: it is not a speech recogniser; name one with a CTC head/,
     );
     await expect(

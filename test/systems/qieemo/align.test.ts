@@ -1,7 +1,7 @@
 /** @file What a recogniser is trained on: transcripts in its symbols, and what is said of those that it cannot learn. */
 
 import { describe, expect, it } from 'vitest';
-import { type RecogniserSource, transcriptSymbols } from '../../../src/backbones/index.js';
+import { type CtcRecogniserSource, transcriptSymbols } from '../../../src/backbones/index.js';
 import {
   alignExample,
   framePart,
@@ -129,7 +129,7 @@ describe('the symbols of frames of 20 ms', () => {
 });
 
 describe('a review of transcripts', () => {
-  const recogniser = { vocabulary, frameSec: 0.02 } as unknown as RecogniserSource;
+  const recogniser = { vocabulary, frameSec: 0.02 } as unknown as CtcRecogniserSource;
   const clip = (text: string, durationSec: number) => ({ text, durationSec });
 
   it('says nothing of those that can be learned', () => {

@@ -1,9 +1,11 @@
-/** @file A speech recogniser: an encoder with a CTC head, and how its logits become texts. */
+/** @file An encoder with a CTC head as a speech recogniser, and how its logits become texts. */
 
 import { join } from 'node:path';
+import { InputError } from '../../../base/index.js';
 import { findCheckpointFolder, readConfig } from '../../../checkpoints/index.js';
 import { type EncoderSource, findSpeechEncoder } from '../encoder-source.js';
 import { CTC_LOGITS } from '../layer-selection.js';
+import type { FindRecogniser } from '../recognised-text.js';
 import type { ClipFeatures } from '../speech-encoder.js';
 import { alignedPath } from './alignment.js';
 import { prefixBeamSearch } from './beam-search.js';
@@ -11,10 +13,8 @@ import { bestPath, type CtcText, logProbabilities, textOfPath } from './decoding
 import { ctcVocabularySize } from './head.js';
 import { type CtcVocabulary, readCtcVocabulary } from './vocabulary.js';
 
-/** A recogniser that was found and checked, but is not loaded yet. */
-export interface RecogniserSource {
-  /** Its folder. */
-  readonly dir: string;
+/** An encoder with a CTC head that was found and checked, but is not loaded yet. */
+export interface CtcRecogniserSource {
   /** Gives the logits [frames, symbols] of clips as their features. */
   readonly encoder: EncoderSource;
   readonly vocabulary: CtcVocabulary;
@@ -23,16 +23,35 @@ export interface RecogniserSource {
 }
 
 /**
- * Finds a recogniser: a checkpoint with a CTC head over a supported encoder, as a folder or a model id in the Hugging
- * Face cache.
+ * Finds a checkpoint with a CTC head over a supported encoder, as a folder or a model id in the Hugging Face cache.
  * @throws InputError when it is missing, broken, no recogniser, or its vocabulary is not of characters
  */
-export async function findRecogniser(nameOrPath: string): Promise<RecogniserSource> {
+export async function findCtcRecogniser(nameOrPath: string): Promise<CtcRecogniserSource> {
   const encoder = await findSpeechEncoder(nameOrPath, null, CTC_LOGITS);
   const dir = await findCheckpointFolder(nameOrPath);
   const size = ctcVocabularySize(await readConfig(dir), join(dir, 'config.json'));
-  return { dir, encoder, vocabulary: await readCtcVocabulary(dir, size), frameSec: encoder.frameSec! };
+  return { encoder, vocabulary: await readCtcVocabulary(dir, size), frameSec: encoder.frameSec! };
 }
+
+/** {@link findCtcRecogniser} as one of several kinds. @throws InputError also for a language, which it does not take */
+export const findCharacterRecogniser: FindRecogniser = async (nameOrPath, { beam, language }) => {
+  const { encoder, vocabulary, frameSec } = await findCtcRecogniser(nameOrPath);
+  if (language !== undefined) {
+    throw new InputError(
+      `--language ${language}: ${nameOrPath} has a CTC head and hears the language that it was trained on; leave --language out, or name a multilingual Whisper`,
+    );
+  }
+  return {
+    ...{ encoder, vocabulary, language: undefined },
+    textOf(logits) {
+      const { text, words, confidence, symbolFrames } = recognisedText(logits, vocabulary, beam);
+      const timed = words.map(({ word, first, end, confidence }) => ({
+        ...{ word, confidence, startSec: first * frameSec, endSec: end * frameSec },
+      }));
+      return { text, words: timed, confidence, symbols: symbolFrames };
+    },
+  };
+};
 
 /**
  * The text of a clip.

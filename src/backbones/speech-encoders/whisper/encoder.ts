@@ -37,10 +37,8 @@ import { int64 } from '../../../engine/tensor/index.js';
 import { asStored, dense, multiHeadAttention, norm, under, type Weights } from '../../../nn/index.js';
 import type { EncoderInputs, EncoderOptions, EncoderOutputs, Framing } from '../speech-encoder.js';
 import { FRAME_SAMPLES, type WhisperConfig, windowSamples } from './config.js';
+import { feedForward, NORM_EPSILON, unbiased } from './layer-parts.js';
 import { logMel } from './log-mel.js';
-
-/** PyTorch's default; Whisper's config has no key for it. */
-const NORM_EPSILON = 1e-5;
 
 /** Taps of both convolutions. */
 const KERNEL = 3;
@@ -157,18 +155,9 @@ function transformerLayer(weights: Weights, config: WhisperConfig, x: Value): Va
     const own = under(weights, 'self_attn.');
     const normed = norm(weights, 'self_attn_layer_norm', x, NORM_EPSILON);
     const queries = dense(own, 'q_proj', normed, width);
-    const keys = withScope(graph, 'k_proj', () => unbiased(own('k_proj.weight', [width, width]), normed));
+    const keys = unbiased(own, 'k_proj', normed);
     const values = dense(own, 'v_proj', normed, width);
     return add(x, dense(own, 'out_proj', multiHeadAttention({ queries, keys, values }, heads), width));
   });
-  return withScope(graph, 'feed_forward', () => {
-    const normed = norm(weights, 'final_layer_norm', attended, NORM_EPSILON);
-    const inner = gelu(dense(weights, 'fc1', normed, intermediateSize));
-    return add(attended, dense(weights, 'fc2', inner, width));
-  });
-}
-
-/** As `dense`, without a bias, which keys do not have: softmax would cancel it. */
-function unbiased(weight: Value, x: Value): Value {
-  return cast(linear(cast(x, weight.dtype), weight), 'float32');
+  return feedForward(weights, attended, intermediateSize);
 }

@@ -79,6 +79,11 @@ const DATASETS = {
   probe: { dataset: 'probe-toy4', backbones: { encoder: 'hubert' }, overrides: ['probe.batch_size=4'] },
 };
 
+async function encode(source) {
+  const encoder = await source.open({ ...compute, worker, precision: spec.precision ?? 'float32' });
+  await measured(() => encoder.encode([1, 1, 2].map((seconds) => new Float32Array(16_000 * seconds))));
+}
+
 async function openPhase() {
   const { loadRecipe } = await emoq('recipe/index.js');
   const { systemOf, trainingStart } = await emoq('systems/index.js');
@@ -136,9 +141,12 @@ async function openTraining() {
 const kinds = {
   async encoder() {
     const { findSpeechEncoder } = await emoq('backbones/speech-encoders/encoder-source.js');
-    const source = await findSpeechEncoder(join(models, spec.checkpoint), null, spec.layers);
-    const encoder = await source.open({ ...compute, worker, precision: spec.precision ?? 'float32' });
-    await measured(() => encoder.encode([1, 1, 2].map((seconds) => new Float32Array(16_000 * seconds))));
+    await encode(await findSpeechEncoder(join(models, spec.checkpoint), null, spec.layers));
+  },
+
+  async recogniser() {
+    const { findRecogniser } = await emoq('backbones/index.js');
+    await encode((await findRecogniser(join(models, spec.checkpoint), { beam: 1 })).encoder);
   },
 
   async training() {

@@ -35,6 +35,13 @@ export const GRAPHS = [
     checkpoint: 'recogniser',
     layers: { layers: [], mix: 'learned', logits: true },
   },
+  { name: 'recogniser: Whisper', kind: 'recogniser', checkpoint: 'whisper-decoder' },
+  {
+    name: 'recogniser: Whisper in bfloat16',
+    kind: 'recogniser',
+    checkpoint: 'whisper-decoder',
+    precision: 'bfloat16',
+  },
   {
     name: 'encoder of HuBERT with the logits of its CTC head, in bfloat16',
     kind: 'encoder',

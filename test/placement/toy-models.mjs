@@ -50,9 +50,9 @@ export async function writeToyModels(checkout, dir) {
   await toy.writeToySpeechEncoder(folder('wavlm'), 0, 'wavlm');
   await toy.writeToyRecogniser(folder('recogniser'), 0);
   await writeToyWhisper(folder('whisper'), 0);
-  cpSync(new URL('../fixtures/emotion2vec/base', import.meta.url), folder('emotion2vec'), {
-    recursive: true,
-  });
+  const fixture = (path) => new URL(`../fixtures/${path}`, import.meta.url);
+  cpSync(fixture('emotion2vec/base'), folder('emotion2vec'), { recursive: true });
+  cpSync(fixture('whisper-decoder/multilingual'), folder('whisper-decoder'), { recursive: true });
   await toy.writeToyRoberta(folder('roberta'), 0, tokenizer('roberta'));
   for (const [family, kind] of Object.entries({ qwen2: 'qwen2', qwen3: 'qwen3', llama: 'llama3' })) {
     await toy.writeToyDecoder(folder(family), 0, family, tokenizer(kind));

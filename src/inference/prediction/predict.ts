@@ -49,6 +49,7 @@ export function planPrediction(
 ): PlannedPrediction {
   const { format, shard, channel, pathColumn, textColumn, speakerColumn, settings, model, recogniser } = job;
   checkWindowChoice(job.windows, reading.maxAudioSec);
+  const { name: transcribe = null, beam: _, language, ...recognises } = recogniser?.identity ?? {};
   const answers = {
     labels: reading.labels,
     hasAudio: reading.views.audio,
@@ -58,11 +59,11 @@ export function planPrediction(
     ...{ 'path-column': pathColumn, 'text-column': textColumn, 'speaker-column': speakerColumn },
     channel: channel ?? null,
     windows: job.windows,
-    transcribe: recogniser?.identity.name ?? null,
+    transcribe,
+    ...(language !== undefined && { language }),
     ...settings,
   };
   const layout = predictionLayout(source, answers, format);
-  const { name: _, beam: __, ...recognises } = recogniser?.identity ?? {};
   return {
     job,
     maxAudioSec: reading.maxAudioSec,

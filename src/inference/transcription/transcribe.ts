@@ -64,10 +64,10 @@ export function transcriptionPlan(source: PredictionSource, job: TranscriptionJo
       `--text-column ${textColumn}: the input has no such column; its columns are ${source.columns.join(', ')}`,
     );
   }
-  const { name: _, beam, ...model } = recogniser.identity;
+  const { name: _, beam, language, ...model } = recogniser.identity;
   const options = {
     ...{ 'path-column': pathColumn, 'text-column': textColumn ?? null, channel: channel ?? null },
-    ...{ beam, words: words ? 'yes' : null, ...settings },
+    ...{ beam, words: words ? 'yes' : null, ...(language !== undefined && { language }), ...settings },
   };
   const choice = { format, shard, model, options };
   return { job, ...planOutput(source, transcriptionLayout(source, job), choice) };

@@ -199,14 +199,15 @@ describe('a multilingual Whisper', () => {
     expect(confidence).toBeCloseTo(own.reduce((sum, each) => sum + each, 0) / own.length, 4);
   });
 
-  it('is another recogniser in another language', async () => {
-    const vocabularies = await Promise.all(
-      [undefined, 'de', 'fr', 'german'].map(async (language) =>
-        JSON.stringify((await findRecogniser(dir, { beam: 1, language })).vocabulary),
-      ),
+  it('has a vocabulary that is the same in every language', async () => {
+    const identities = await Promise.all(
+      [undefined, 'de', 'german'].map(async (language) => {
+        const { vocabulary, ...found } = await findRecogniser(dir, { beam: 1, language });
+        return [found.language, JSON.stringify(vocabulary)];
+      }),
     );
-    expect(new Set(vocabularies).size).toBe(3);
-    expect(vocabularies[3]).toBe(vocabularies[1]);
+    expect(identities.map(([language]) => language)).toEqual([undefined, 'de', 'de']);
+    expect(new Set(identities.map(([, vocabulary]) => vocabulary)).size).toBe(1);
   });
 
   it('computes layers in 16 bits where that is asked for, and has kernels on CUDA', async () => {

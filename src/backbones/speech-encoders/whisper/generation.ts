@@ -27,6 +27,8 @@ export interface DecodingRules {
   readonly maxTokens: number;
   /** The code of the language that the model is told, `de`; undefined if it is detected, or the model has one. */
   readonly language: string | undefined;
+  /** What the files say, whatever language the user names: JSON. */
+  readonly settings: unknown;
 }
 
 const id = z.int().min(0);
@@ -115,7 +117,7 @@ function rulesOf(
       `model config ${path}: texts of ${maxTokens} tokens (max_length, max_target_positions) have no room after the ${start.length} that they begin with`,
     );
   }
-  return { start, languages, suppressed, suppressedFirst, ends, maxTokens, language: code };
+  return { start, languages, suppressed, suppressedFirst, ends, maxTokens, language: code, settings: own };
 }
 
 /** The tokens before a text: what begins it, its language, the task, and that there are no timestamps. */

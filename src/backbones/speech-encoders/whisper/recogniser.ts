@@ -92,7 +92,7 @@ export const findWhisperRecogniser: FindRecogniser = async (nameOrPath, { beam, 
   });
   return {
     ...{ encoder, language: rules.language },
-    vocabulary: { tokenizer: await sha256OfFile(tokenizer.source), ...rules },
+    vocabulary: { tokenizer: await sha256OfFile(tokenizer.source), rules: rules.settings },
     textOf: (features) => saidText(features, steps, rules, tokenizer),
   };
 };

@@ -219,6 +219,33 @@ describe('a loop', () => {
     expect(outputs.out_0!.data[0]).toBe(6);
     expect(outputs.out_1!.data[0]).toBe(8);
   });
+  it('may let a state grow, and end before its last iteration', async () => {
+    const graph = createGraph('loop');
+    const [x, count] = inputs(graph);
+    // The powers of two times x, until one is 20 or more.
+    const { states, collected } = loop(
+      count,
+      'K',
+      [x],
+      (_, __, [powers]) => {
+        const last = onnx.slice(onnx.neg(onnx.reduceMax(powers!, [0], true)), 0, 0, 1);
+        const next = mul(last, -2);
+        return {
+          states: [onnx.concat([powers!, next], 0)],
+          collected: [{ name: 'next', value: next }],
+          goOn: onnx.less(reduceSum(next), 20),
+        };
+      },
+      new Map([[0, { axis: 0, length: 'past' }]]),
+    );
+    addOutput(graph, states[0]!, 'powers');
+    addOutput(graph, collected[0]!, 'collected');
+    const early = await run(graph, { x: float32([1], [3]), trips: trips(100) });
+    expect(early.powers).toEqual(float32([4], [3, 6, 12, 24]));
+    expect(early.collected).toEqual(float32([3, 1], [6, 12, 24]));
+    const counted = await run(graph, { x: float32([1], [3]), trips: trips(1) });
+    expect(counted.powers).toEqual(float32([2], [3, 6]));
+  });
   it('refuses an update that is not like its state', () => {
     const graph = createGraph('loop');
     const [x, count] = inputs(graph);

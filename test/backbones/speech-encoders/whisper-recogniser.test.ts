@@ -117,9 +117,9 @@ describe.each(['multilingual', 'english', 'plain'])('the %s Whisper', (name) => 
     const wanted = tensors.get(`${name}.logits`)!;
     const error = parityError(tensor('float32', wanted.shape, float32Of(logits!)), wanted);
     recordParity({
-      model: `Whisper, ${name}, decoder`,
-      shape: `d=${config.hiddenSize}, ${config.numHiddenLayers} layers`,
-      dtype: 'float32',
+      model: `Whisper, ${name}, with its decoder`,
+      shape: `${config.numHiddenLayers} layers, ${config.hiddenSize}`,
+      dtype: [...checkpoint.weights.values()][0]!.dtype,
       quantity: 'logits after the tokens that begin a text',
       ...error,
     });

@@ -160,6 +160,7 @@ describe('special tokens', () => {
     expect([tokenizer.padId, tokenizer.eosId]).toEqual([end - 3, end - 1]);
     expect(tokenizer.tokenId('!')).toBe(0);
     expect(tokenizer.tokenId('absent')).toBeUndefined();
+    expect([end - 4, end - 3, end - 1, end].map(tokenizer.isSpecial)).toEqual([false, true, true, false]);
   });
 });
 

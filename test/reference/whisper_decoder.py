@@ -1,7 +1,7 @@
 """Writes test/fixtures/whisper-decoder: tiny random Whisper recognisers, and what transformers makes of clips with them.
 The clips are those of hubert.py.
 
-Made with torch 2.14.1, transformers 5.24.0, tokenizers 0.22, safetensors 0.8 and numpy 2.4.6:
+Made with torch 2.14.1, transformers 5.24.0, tokenizers 0.23.3, safetensors 0.8 and numpy 2.4.6:
 
     python test/reference/whisper_decoder.py
 
@@ -15,7 +15,7 @@ them, without the padding; the last is the end of the text unless the longest le
 `batch_decode(skip_special_tokens=True)`, and `probabilities` of these tokens (softmax of the scores that generate gives,
 which leave out suppressed tokens). `forced` has the same with `language="de"`. Each clip alone has the same ids.
 reference.safetensors has `<name>.logits` [clips, vocabulary], those after the start tokens, and `clip.long`, a clip of
-two windows and a bit, each of which is decoded alone (`long`).
+two windows, each of which is decoded alone (`long`).
 """
 
 import json

@@ -289,6 +289,10 @@ describe('what is no recogniser, or cannot do what is asked', () => {
     [{ [generation]: { eos_token_id: 400 } }, /names token 400/],
     [{ [generation]: { suppress_tokens: [-1] } }, /suppress_tokens/],
     [{ [generation]: { task: 'translate' } }, /task: "translate" is not supported/],
+    [
+      { [generation]: { language: 'klingon' } },
+      /^language klingon in \S+: the model does not have "klingon"/,
+    ],
     [{ [generation]: { no_repeat_ngram_size: 3 } }, /no_repeat_ngram_size: 3 is not supported/],
     [
       {

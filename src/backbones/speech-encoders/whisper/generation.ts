@@ -53,6 +53,13 @@ const fields = z.object({
   no_repeat_ngram_size: only(0, null).optional(),
 });
 
+/** What config.json completes. */
+const olderFields = fields.pick({
+  decoder_start_token_id: true,
+  eos_token_id: true,
+  forced_decoder_ids: true,
+});
+
 type Fields = z.infer<typeof fields>;
 
 /**
@@ -68,10 +75,12 @@ export async function readDecodingRules(
   language: string | undefined,
 ): Promise<DecodingRules> {
   const configPath = join(dir, 'config.json');
-  const older = parseFields(fields, raw, configPath);
   const path = join(dir, 'generation_config.json');
-  if (!(await pathExists(path))) return rulesOf(older, configPath, config, language);
+  if (!(await pathExists(path))) {
+    return rulesOf(parseFields(fields, raw, configPath), configPath, config, language);
+  }
   const own = parseFields(fields, await readJson(path, 'generation config'), path);
+  const older = parseFields(olderFields, raw, configPath);
   const completed = {
     ...own,
     decoder_start_token_id: own.decoder_start_token_id ?? older.decoder_start_token_id,
@@ -94,7 +103,9 @@ function rulesOf(
     );
   }
   const languages = own.is_multilingual === false ? {} : (own.lang_to_id ?? {});
-  const code = languageCode(language ?? own.language ?? undefined, languages, path);
+  const named = language ?? own.language ?? undefined;
+  const what = language === undefined ? `language ${named} in ${path}` : `--language ${language}`;
+  const code = named === undefined ? undefined : languageCode(named, what, languages, path);
   const start = startOf(own, first, languages, code, path);
   const [suppressed, suppressedFirst] = [own.suppress_tokens ?? [], own.begin_suppress_tokens ?? []];
   const fixed = start.filter((token) => token !== DETECTED);
@@ -162,15 +173,15 @@ function startOf(
 
 /** The code of a language that was named by its code or in English. @throws InputError if the model does not have it */
 function languageCode(
-  name: string | undefined,
+  name: string,
+  what: string,
   languages: Readonly<Record<string, number>>,
   path: string,
-): string | undefined {
-  if (name === undefined) return undefined;
+): string {
   const codes = Object.keys(languages).map((token) => token.replace(/^<\|(.*)\|>$/, '$1'));
   if (codes.length === 0) {
     throw new InputError(
-      `--language ${name}: the model has one language (no lang_to_id in ${path}); leave --language out`,
+      `${what}: the model has one language (no lang_to_id in ${path}); leave ${what.split(' ')[0]} out`,
     );
   }
   const wanted = name.toLowerCase().replace(/^<\|(.*)\|>$/, '$1');
@@ -179,9 +190,7 @@ function languageCode(
     (code) => code === wanted || (/^[a-z]{2,3}$/.test(code) && english.of(code)?.toLowerCase() === wanted),
   );
   if (found !== undefined) return found;
-  throw new InputError(
-    `--language ${name}: the model does not have ${quoted(name)}; it has ${codes.join(', ')}`,
-  );
+  throw new InputError(`${what}: the model does not have ${quoted(name)}; it has ${codes.join(', ')}`);
 }
 
 /** What a model with a vocabulary of this size may say, step by step. */

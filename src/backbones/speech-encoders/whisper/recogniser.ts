@@ -175,7 +175,8 @@ export function saidText(
   for (let window = 0; window < data.length; window += steps * SAID_WIDTH) {
     const ids: number[] = [];
     for (let step = start.length - 1; step < steps; step++) {
-      const [id, likelihood] = data.subarray(window + step * SAID_WIDTH) as unknown as [number, number];
+      const at = window + step * SAID_WIDTH;
+      const [id, likelihood] = [data[at]!, data[at + 1]!];
       if (ends.includes(id)) break;
       // The model has more tokens than some tokenizers, which say nothing of the others.
       if (id >= tokenizer.vocabSize || tokenizer.isSpecial(id)) continue;

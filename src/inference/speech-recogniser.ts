@@ -35,7 +35,7 @@ export interface NamedRecogniser {
 /** @throws InputError as {@link findRecogniser} */
 export async function namedRecogniser(
   nameOrPath: string,
-  wishes: RecognitionWishes = { beam: 1 },
+  wishes: RecognitionWishes,
 ): Promise<NamedRecogniser> {
   const source = await findRecogniser(nameOrPath, wishes);
   const { checkpoint, config } = source.encoder;

@@ -3,6 +3,7 @@
  * ablation and compares them with the full system.
  */
 
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
 import {
@@ -191,7 +192,9 @@ export async function scoreTests(
   };
   const probes = tests.map(({ probe }) => probe);
   const probe = probes.every((each) => each !== undefined) ? probes.flat() : undefined;
-  if (probe !== undefined) await writePredictions(join(own.dir, PROBE_FILE), labels, probe);
+  const probePath = join(own.dir, PROBE_FILE);
+  if (probe !== undefined) await writePredictions(probePath, labels, probe);
+  else await rm(probePath, { force: true }); // those of an earlier scoring would look like this one's
   const scored = (
     rowsOf: (test: TestSetPredictions) => readonly ScoredPrediction[],
     beside?: readonly ScoredPrediction[],

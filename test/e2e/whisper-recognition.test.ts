@@ -18,6 +18,9 @@ interface Said {
 const reference = JSON.parse(readFileSync(join(fixtures, 'multilingual/reference.json'), 'utf8')) as Said & {
   readonly forced: Said;
 };
+/** The third text is the longest that the model writes, and has no token that ends it. */
+const CUT = 'recognition: the text reached the longest that the recogniser writes, and is cut there';
+const notes = (file: string) => csvRows(work, file).map(({ note }) => note);
 const trimmed = ({ texts }: Said): string[] => texts.map((text) => text.trim());
 
 beforeAll(async () => {
@@ -60,6 +63,14 @@ describe('emoq transcribe with a Whisper', () => {
     );
     expect(await work.refused(...transcribe('x.csv', 'english', '--language', 'en'))).toContain(
       'the model has one language',
+    );
+  });
+
+  it('says where a text is cut', async () => {
+    const { stderr } = await work.done(...transcribe('cut.csv', 'multilingual'));
+    expect(notes('cut.csv')).toEqual(['', '', CUT]);
+    expect(stderr).toMatch(
+      /1 with a recognised text that is cut \(first recording 3\); see the column "note"/,
     );
   });
 
@@ -117,6 +128,7 @@ describe('emoq predict with a Whisper', () => {
     await work.done(...predict('german-emotions.csv', ...model, '--language', 'de'));
     const texts = (file: string) => csvRows(work, file).map(({ recognised }) => recognised);
     expect(texts('heard-emotions.csv')).toEqual(trimmed(reference));
+    expect(notes('heard-emotions.csv').map((note) => note!.includes(CUT))).toEqual([false, false, true]);
     expect(texts('german-emotions.csv')).toEqual(trimmed(reference.forced));
     expect(await work.refused(...predict('x.csv', '--language', 'de'))).toContain(
       '--language de is for a recogniser, but none is named; name one with --transcribe',
@@ -139,7 +151,11 @@ describe('a corpus prepared with a Whisper', () => {
         JSON.parse(work.read('heard/manifest.json').toString()) as { recogniser: Record<string, unknown> }
       ).recogniser;
     };
-    await work.done(...prepare());
+    const warning =
+      /warning: 1 recognised text reached the longest that the recogniser writes, where it stops/;
+    expect((await work.done(...prepare())).stderr).toMatch(warning);
+    // Also where nothing is recognised anew.
+    expect((await work.done(...prepare())).stderr).toMatch(warning);
     const before = recogniser();
     expect(before).toMatchObject({ name: 'multilingual', beam: 1 });
     expect(before.language).toBeUndefined();

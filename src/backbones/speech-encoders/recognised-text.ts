@@ -30,6 +30,8 @@ export interface RecognisedText {
   readonly confidence: number | undefined;
   /** How many symbols that is the mean of. */
   readonly symbols: number;
+  /** Whether the text had not ended where the recogniser stops, so that what follows is missing. */
+  readonly isCut: boolean;
 }
 
 /** A recogniser that was found and checked, but is not loaded yet. */

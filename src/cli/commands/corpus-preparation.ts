@@ -98,7 +98,9 @@ async function withRecogniser<T>(
   const { corpusRecogniser, namedRecogniser } = await import('../../inference/index.js');
   const { withCompute } = await import('./experiment-options.js');
   const named = await namedRecogniser(transcribe, { beam: 1, language });
-  return withCompute(device, signal, {}, (compute) => work(corpusRecogniser(named, compute, onProgress)));
+  return withCompute(device, signal, {}, (compute) =>
+    work(corpusRecogniser(named, compute, onProgress, warn)),
+  );
 }
 
 function report(summary: PreparationSummary): void {

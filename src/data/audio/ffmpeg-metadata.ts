@@ -297,4 +297,5 @@ export function describeKinds(
 const KIND_WORDS: Readonly<Record<string, string>> = {
   cut: 'cut to their beginning',
   channel: 'with channels that cancel each other',
+  recognition: 'with a recognised text that is cut',
 };

@@ -1,6 +1,5 @@
 /** @file The files of a search: search.json and recipe.yaml say which it is, the others what has come of it. */
 
-import { join } from 'node:path';
 import {
   InputError,
   pathExists,
@@ -11,6 +10,7 @@ import {
 } from '../../base/index.js';
 import { formatCsv } from '../../data/tables/index.js';
 import { dumpRecipe, recipeDifferences, valueText } from '../../recipe/index.js';
+import { searchFiles } from './saved-search.js';
 import {
   bestRecipe,
   bestTrial,
@@ -28,9 +28,6 @@ export interface SearchOutcome {
   readonly best: TrialResult | undefined;
 }
 
-const searchFile = (root: string): string => join(root, 'search.json');
-const recipeFile = (root: string): string => join(root, 'recipe.yaml');
-
 /** What makes two searches the same: their trials, and when these are stopped. */
 function identityOf({ space, sampler, seed, phase, fold, stopping, lag }: SearchPlan, figure: RankingFigure) {
   return {
@@ -42,8 +39,8 @@ function identityOf({ space, sampler, seed, phase, fold, stopping, lag }: Search
 /** @throws InputError if there is another search in the folder */
 export async function requireSameSearch(plan: SearchPlan, figure: RankingFigure): Promise<void> {
   const { root, recipe } = plan;
-  if (!(await pathExists(searchFile(root)))) return;
-  const before = (await readJson(searchFile(root), 'search')) as Readonly<Record<string, unknown>>;
+  if (!(await pathExists(searchFiles(root).search))) return;
+  const before = (await readJson(searchFiles(root).search, 'search')) as Readonly<Record<string, unknown>>;
   const now: Readonly<Record<string, unknown>> = identityOf(plan, figure);
   const differences = Object.keys(now)
     .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]))
@@ -52,7 +49,7 @@ export async function requireSameSearch(plan: SearchPlan, figure: RankingFigure)
         ? 'the space has changed'
         : `${key} was ${JSON.stringify(before[key])}, is ${JSON.stringify(now[key])}`,
     );
-  const recipeThen = await readTextFile(recipeFile(root), 'recipe');
+  const recipeThen = await readTextFile(searchFiles(root).recipe, 'recipe');
   differences.push(...recipeDifferences(recipeThen, dumpRecipe(recipe)));
   if (differences.length === 0) return;
   throw new InputError(
@@ -62,9 +59,9 @@ export async function requireSameSearch(plan: SearchPlan, figure: RankingFigure)
 
 export async function writeSearch(plan: SearchPlan, figure: RankingFigure): Promise<void> {
   const { root, recipe } = plan;
-  if (await pathExists(searchFile(root))) return;
-  await writeFileAtomic(recipeFile(root), dumpRecipe(recipe));
-  await writeJsonAtomic(searchFile(root), identityOf(plan, figure));
+  if (await pathExists(searchFiles(root).search)) return;
+  await writeFileAtomic(searchFiles(root).recipe, dumpRecipe(recipe));
+  await writeJsonAtomic(searchFiles(root).search, identityOf(plan, figure));
 }
 
 /** Writes trials.json, trials.csv and, once a trial is finished, best.yaml. */
@@ -78,12 +75,12 @@ export async function writeTrials(
   const best = bestTrial(known, figure);
   const { root, space } = plan;
   await writeJsonAtomic(
-    join(root, 'trials.json'),
+    searchFiles(root).trials,
     searchObject(plan, { figure, results: rows, best }, results.length),
   );
   const keys = [...space.keys()];
   await writeFileAtomic(
-    join(root, 'trials.csv'),
+    searchFiles(root).table,
     formatCsv(
       ['trial', 'status', figure.key, 'epoch', 'epochs', ...keys],
       rows.map(({ trial, status, best: own, figures }) => [
@@ -93,7 +90,7 @@ export async function writeTrials(
       ]),
     ),
   );
-  if (best !== undefined) await writeFileAtomic(join(root, 'best.yaml'), bestRecipe(best, plan, figure));
+  if (best !== undefined) await writeFileAtomic(searchFiles(root).best, bestRecipe(best, plan, figure));
 }
 
 /** The content of trials.json. @param planned how many trials the command trains, with those that have no result yet */

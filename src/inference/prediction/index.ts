@@ -5,7 +5,7 @@ export { type Counts, countNotes, type RecognitionCounts } from './counts.js';
 export { attempt, type JudgedRow, type Judges, joinedTexts, judgeRows, type PartOutcome } from './judging.js';
 export { noteText, type OutputLayout, outputLayout } from './output-columns.js';
 export { writeTimeline } from './output-timeline.js';
-export { type RowNote, transcriptOfRow, type WindowChoice } from './parts.js';
+export { CUT_RECOGNITION, type RowNote, transcriptOfRow, type WindowChoice } from './parts.js';
 export {
   checkWindowChoice,
   type PlannedPrediction,

@@ -20,6 +20,7 @@ import { type Chunk, type ChunkItem, type ChunkOptions, chunkSize, chunksOf, enc
 import { withHistories } from './histories.js';
 import { type MemberEncoders, openEncoders } from './member-encoders.js';
 import {
+  CUT_RECOGNITION,
   type FailedPart,
   type ReadablePart,
   type RowNote,
@@ -135,7 +136,7 @@ async function* encodedChunks(
       (await encodeParts(
         items,
         recogniser.encoder,
-        (features) => attempt(() => recogniser.textOf(features).text),
+        (features) => attempt(() => recogniser.textOf(features)),
         ({ row }) => transcriptOfRow(row, textColumn) === '',
       ));
     yield {
@@ -150,8 +151,10 @@ async function* encodedChunks(
         if (own.length < encoders.length) return failed(UNHOLDABLE_FEATURES);
         const text = texts?.get(index);
         if (text?.kind === 'failed') return failed(text.error);
-        const { samples: _encoded, ...rest } = part;
-        return { row, part: rest, to, features: own, recognised: text?.value };
+        const { samples: _encoded, notes, ...rest } = part;
+        const { text: recognised, isCut = false } = text?.value ?? {};
+        const heard = { ...rest, notes: isCut ? [...notes, CUT_RECOGNITION] : notes };
+        return { row, part: heard, to, features: own, recognised };
       }),
     };
   }

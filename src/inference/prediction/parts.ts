@@ -28,6 +28,12 @@ export interface RowNote {
   readonly text: string;
 }
 
+/** On a text that a recogniser did not get to the end of. */
+export const CUT_RECOGNITION: RowNote = {
+  kind: 'recognition',
+  text: 'the text reached the longest that the recogniser writes, and is cut there',
+};
+
 /** Something to be judged, the reason why it cannot be, or that windows follow. */
 export type Part = ReadablePart | FailedPart | LongRecording;
 

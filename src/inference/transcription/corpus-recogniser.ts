@@ -17,22 +17,31 @@ import {
 import type { CorpusRecogniser } from '../../data/corpora/index.js';
 import { fileFinder } from '../../data/tables/index.js';
 import type { ComputeOptions } from '../../training/index.js';
-import type { PredictionSource } from '../prediction/index.js';
+import { CUT_RECOGNITION, type PredictionSource } from '../prediction/index.js';
 import { type NamedRecogniser, openRecogniser, type RecogniserIdentity } from '../speech-recogniser.js';
 import { recognisedRows } from './transcribe.js';
 
 /** The journal: a line with the recogniser, then one for each clip, by the SHA-256 of its file. */
 const JOURNAL = 'recognition.jsonl';
 
-const entrySchema = z.strictObject({ clip: z.string(), text: z.string() });
+const entrySchema = z.strictObject({
+  clip: z.string(),
+  text: z.string(),
+  /** Only of a text that the recogniser did not get to the end of. */
+  cut: z.literal(true).optional(),
+});
+
+type Recognised = Omit<z.infer<typeof entrySchema>, 'clip'>;
 
 /**
  * @param onProgress clips with a text, of all
+ * @param onWarning texts that are cut
  */
 export function corpusRecogniser(
   named: NamedRecogniser,
   compute: ComputeOptions,
   onProgress: (done: number, total: number) => void,
+  onWarning: (text: string) => void,
 ): CorpusRecogniser {
   const { identity } = named;
   return {
@@ -61,8 +70,12 @@ export function corpusRecogniser(
               if (done.kind === 'failed') {
                 throw new InputError(`clip "${id}" cannot be recognised: ${done.error}`);
               }
-              texts.set(hash, done.text);
-              return `${JSON.stringify({ clip: hash, text: done.text })}\n`;
+              const heard: Recognised = {
+                text: done.text,
+                ...(done.notes.includes(CUT_RECOGNITION) && { cut: true }),
+              };
+              texts.set(hash, heard);
+              return `${JSON.stringify({ clip: hash, ...heard })}\n`;
             });
             await appendFile(path, lines.join(''));
             onProgress([...first.keys()].filter((hash) => texts.has(hash)).length, first.size);
@@ -76,7 +89,14 @@ export function corpusRecogniser(
           await recogniser.encoder.close();
         }
       }
-      return hashes.map((hash) => texts.get(hash)!);
+      const cut = [...first].filter(([hash]) => texts.get(hash)!.cut);
+      if (cut.length > 0) {
+        const count = `${cut.length.toLocaleString('en')} recognised ${cut.length === 1 ? 'text' : 'texts'}`;
+        onWarning(
+          `${count} reached the longest that the recogniser writes, where it stops (first ${cut[0]![1].id})`,
+        );
+      }
+      return hashes.map((hash) => texts.get(hash)!.text);
     },
   };
 }
@@ -86,14 +106,16 @@ function headerOf(identity: RecogniserIdentity): string {
 }
 
 /** The texts of clips by hash; none if another recogniser wrote them. A last line that was cut off does not count. */
-async function readJournal(path: string, identity: RecogniserIdentity): Promise<Map<string, string>> {
-  const texts = new Map<string, string>();
+async function readJournal(path: string, identity: RecogniserIdentity): Promise<Map<string, Recognised>> {
+  const texts = new Map<string, Recognised>();
   const content = await readFile(path, 'utf8').catch(() => '');
   if (!content.startsWith(headerOf(identity))) return texts;
   const lines = content.slice(headerOf(identity).length).split('\n');
   for (const line of lines.slice(0, -1)) {
     const entry = entrySchema.safeParse(parsed(line));
-    if (entry.success) texts.set(entry.data.clip, entry.data.text);
+    if (!entry.success) continue;
+    const { clip, ...heard } = entry.data;
+    texts.set(clip, heard);
   }
   // What is appended must begin a line.
   if (lines.at(-1) !== '') await writeFileAtomic(path, content.slice(0, content.lastIndexOf('\n') + 1));

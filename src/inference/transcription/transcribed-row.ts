@@ -1,7 +1,7 @@
 /** @file The recognised text of a row: of its parts, joined. */
 
 import type { RecognisedText } from '../../backbones/index.js';
-import { joinedTexts, type RowNote, type SourceRow } from '../prediction/index.js';
+import { CUT_RECOGNITION, joinedTexts, type RowNote, type SourceRow } from '../prediction/index.js';
 
 /** A word, its place in the recording in seconds, and how likely its letters are. */
 export interface RecognisedWord {
@@ -45,7 +45,8 @@ export function transcribedRow(
   parts: readonly PartText[],
   windowed: readonly RowNote[],
 ): TranscribedRow {
-  const notes = [...parts.flatMap((part) => part.notes), ...windowed];
+  const isCut = parts.some((part) => part.kind === 'recognised' && part.text.isCut);
+  const notes = [...parts.flatMap((part) => part.notes), ...windowed, ...(isCut ? [CUT_RECOGNITION] : [])];
   const common = { row, name, notes };
   const failed = parts.find((part) => part.kind === 'failed');
   if (failed?.kind === 'failed') return { ...common, kind: 'failed', error: failed.error };

@@ -48,7 +48,7 @@ export const findCharacterRecogniser: FindRecogniser = async (nameOrPath, { beam
       const timed = words.map(({ word, first, end, confidence }) => ({
         ...{ word, confidence, startSec: first * frameSec, endSec: end * frameSec },
       }));
-      return { text, words: timed, confidence, symbols: symbolFrames };
+      return { text, words: timed, confidence, symbols: symbolFrames, isCut: false };
     },
   };
 };

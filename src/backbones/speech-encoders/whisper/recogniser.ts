@@ -172,21 +172,25 @@ export function saidText(
 ): RecognisedText {
   const texts: string[] = [];
   const likelihoods: number[] = [];
+  let isCut = false;
   for (let window = 0; window < data.length; window += steps * SAID_WIDTH) {
     const ids: number[] = [];
+    let hasEnded = false;
     for (let step = start.length - 1; step < steps; step++) {
       const at = window + step * SAID_WIDTH;
       const [id, likelihood] = [data[at]!, data[at + 1]!];
-      if (ends.includes(id)) break;
+      hasEnded = ends.includes(id);
+      if (hasEnded) break;
       // The model has more tokens than some tokenizers, which say nothing of the others.
       if (id >= tokenizer.vocabSize || tokenizer.isSpecial(id)) continue;
       ids.push(id);
       likelihoods.push(likelihood);
     }
+    isCut ||= !hasEnded;
     texts.push(tokenizer.decode(ids).replaceAll(TIMESTAMP, '').trim());
   }
   const text = texts.filter((each) => each !== '').join(' ');
   const symbols = text === '' ? 0 : likelihoods.length;
   const sum = likelihoods.reduce((total, each) => total + each, 0);
-  return { text, words: [], confidence: symbols === 0 ? undefined : sum / symbols, symbols };
+  return { text, words: [], confidence: symbols === 0 ? undefined : sum / symbols, symbols, isCut };
 }

@@ -264,7 +264,8 @@ export async function predictRuns(
       ).finally(() => progress.finish());
       const unfinished = unfinishedWarning(folder, test.metadata);
       if (unfinished !== undefined) onWarning(unfinished);
-      for (const text of test.cut) onNote(`${folder.dir}: ${text}`);
+      const remarks = [...test.cut, ...(test.probeMissing === undefined ? [] : [test.probeMissing])];
+      for (const text of remarks) onNote(`${folder.dir}: ${text}`);
       results.push({ folder, test });
     }
     return { tested: results, noise };

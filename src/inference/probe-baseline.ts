@@ -10,6 +10,7 @@ import {
   type LabelledRows,
   type LogisticModel,
   logisticProbabilities,
+  type Missing,
   type ScoredPrediction,
   standardizer,
 } from '../evaluation/index.js';
@@ -40,8 +41,8 @@ export function hasProbe({ encoder, system }: Recipe): boolean {
  * weigh alike; the strength of the penalty is the best by unweighted accuracy on the validation set, or without one over
  * parts of the training set, cut by speakers where they are known. It has no draws.
  * @param means those known so far; new ones are added
- * @returns undefined where the features of an utterance are not in the cache, a class has no training utterance, or the
- *   fit would take minutes
+ * @returns undefined where the features of an utterance are not in the cache; why there is none where a class has no
+ *   training utterance, or the fit would take minutes
  */
 export async function probePredictions(
   recipe: Recipe,
@@ -49,7 +50,7 @@ export async function probePredictions(
   fold: number | null,
   compute: ComputeOptions,
   means: FeatureMeans,
-): Promise<ScoredPrediction[] | undefined> {
+): Promise<ScoredPrediction[] | Missing | undefined> {
   const { labels } = recipe;
   const missing = [...train, ...dev, ...test].filter(({ id }) => !means.has(id));
   if (missing.length > 0) {
@@ -58,7 +59,9 @@ export async function probePredictions(
     for (const { id } of missing) means.set(id, meanOverTime(await features.read({ id })));
   }
   const width = means.get(train[0]!.id)!.length;
-  if (train.length * width * labels.length > MOST_PRODUCTS) return undefined;
+  if (train.length * width * labels.length > MOST_PRODUCTS) {
+    return missingProbe(`a fit to ${train.length.toLocaleString('en')} utterances would take minutes`);
+  }
   const scale = standardizer(rowsOf(train, width));
   const data = (of: readonly Utterance[]): LabelledRows => ({
     rows: scale(rowsOf(of, width).rows),
@@ -67,7 +70,8 @@ export async function probePredictions(
     classes: labels.length,
   });
   const whole = data(train);
-  if (labels.some((_, label) => !whole.labels.includes(label))) return undefined;
+  const unseen = labels.find((_, label) => !whole.labels.includes(label));
+  if (unseen !== undefined) return missingProbe(`no training utterance is ${unseen}`);
   const models = path(whole);
   const scores = dev.length > 0 ? accuracies(models, data(dev)) : partAccuracies(train, data);
   const probabilities = logisticProbabilities(models[argmax(scores)]!, data(test));
@@ -90,6 +94,10 @@ export async function probePredictions(
     });
     return { rows, width: columns };
   }
+}
+
+function missingProbe(reason: string): Missing {
+  return { kind: 'missing', reason: `no linear probe beside it, because ${reason}` };
 }
 
 /** A model for each strength, each begun at the one before. */

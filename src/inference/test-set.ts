@@ -57,6 +57,8 @@ export interface TestSetPredictions {
   readonly trainingCounts: readonly number[] | undefined;
   /** What a linear probe of the same features makes of the test set; absent if none was asked for or possible. */
   readonly probe?: readonly ScoredPrediction[] | undefined;
+  /** Why there is none, where its features are there. */
+  readonly probeMissing?: string;
   /** Notes on cut inputs of the test set. */
   readonly cut: readonly string[];
 }
@@ -114,7 +116,7 @@ export async function predictTestSet(
         ? await probePredictions(recipe, corpus, metadata.fold, compute, means)
         : undefined;
     return {
-      ...(probe && { probe }),
+      ...(probe && ('kind' in probe ? { probeMissing: probe.reason } : { probe })),
       ...{
         labels: recipe.labels,
         metadata,

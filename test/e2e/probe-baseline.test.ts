@@ -63,6 +63,18 @@ describe('emoq eval of a run', () => {
     expect(await work.refused(...compare)).toContain('no run in good/stage2');
   });
 
+  it('says why there is none where a class has no training utterance', async () => {
+    const lines = work.read('toy/manifest.csv').toString().split('\n');
+    const known = lines.filter((line) => !/,sad,.*,train,/.test(line));
+    expect(known.length).toBeLessThan(lines.length);
+    work.file('toy/without.csv', known.join('\n'));
+    const recipe = ['--recipe', 'small.yaml', '--set', 'manifest=toy/without.csv', '--run', 'without'];
+    await work.done('stage1', ...recipe);
+    const { stdout, stderr } = await work.done('eval', '--run', 'without/stage1');
+    expect(stderr).toContain('no linear probe beside it, because no training utterance is sad\n');
+    expect(stdout).not.toContain('linear probe');
+  });
+
   it('is the same every time', async () => {
     const before = work.read('good/stage1/linear-probe.csv');
     rmSync(work.path('good/stage1/linear-probe.csv'));

@@ -1,6 +1,6 @@
 /** @file `emoq search` over keys of stage 2: stage 1 is trained once, and the trials are those of separate runs. */
 
-import { rmSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fileDigests, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
@@ -68,9 +68,14 @@ describe('a search over keys that stage 1 does not read', () => {
     await work.done(...search('later.yaml', 'parallel', 3, '--jobs', '2', '--threads', '1'));
     expect(fileDigests(work, 'parallel')).toEqual(digests);
     for (const trial of [1, 3]) rmSync(work.path(`later/trial-${trial}`), { recursive: true });
+    // What a killed copy leaves is no run, and goes.
+    const left = 'stage1.999999-0a1b2c3d.tmp';
+    cpSync(work.path('later/trial-2/stage1'), work.path('later/trial-3', left), { recursive: true });
+    expect((await work.done('runs', '--root', 'later')).stdout).not.toContain('999999');
     const { stderr } = await work.done(...search('later.yaml', 'later', 3));
     expect(new Set(trainedIn(stderr))).toEqual(new Set(['1']));
     expect(fileDigests(work, 'later')).toEqual(digests);
+    expect(readdirSync(work.path('later/trial-3'))).not.toContain(left);
   });
 });
 

@@ -2,7 +2,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errorMessage, InputError, oneLine, pathExists } from '../../base/index.js';
+import { errorMessage, InputError, isTemporaryName, oneLine, pathExists } from '../../base/index.js';
 import { readResults } from '../../evaluation/index.js';
 import { ofPaperMetrics, type PaperKey } from '../../evaluation/metrics/index.js';
 import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
@@ -83,7 +83,9 @@ async function runsBelow(dir: string): Promise<(string | UnreadableRun)[]> {
   if (!Array.isArray(entries)) return [entries];
   const metadata = basename(runFolder(dir).metadata);
   if (entries.some(({ name }) => name === metadata)) return [dir];
-  const inner = entries.filter((entry) => entry.isDirectory()).map(({ name }) => runsBelow(join(dir, name)));
+  const inner = entries
+    .filter((entry) => entry.isDirectory() && !isTemporaryName(entry.name)) // a run that is being copied
+    .map(({ name }) => runsBelow(join(dir, name)));
   return (await Promise.all(inner)).flat();
 }
 

@@ -192,7 +192,7 @@ export async function scoreTests(
   };
   const probes = tests.map(({ probe }) => probe);
   const probe = probes.every((each) => each !== undefined) ? probes.flat() : undefined;
-  const probePath = join(own.dir, PROBE_FILE);
+  const probePath = join(folder.dir, PROBE_FILE);
   if (probe !== undefined) await writePredictions(probePath, labels, probe);
   else await rm(probePath, { force: true }); // those of an earlier scoring would look like this one's
   const scored = (

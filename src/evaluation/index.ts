@@ -27,6 +27,7 @@ export {
   withProbe,
 } from './evaluation.js';
 export {
+  hasWordErrors,
   levelName,
   type NoiseLevelResult,
   type NoiseResults,
@@ -36,6 +37,7 @@ export {
   readNoiseResults,
   resultsUnderNoiseCsv,
   type TestNoise,
+  wordErrorText,
   wordsUnderNoise,
 } from './noise-results.js';
 export { pairSeeds, type SeedTable } from './pairing.js';

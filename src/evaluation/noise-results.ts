@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { InputError, oneLine, readJson } from '../base/index.js';
+import type { EditCount } from './error-rates.js';
 import {
   countMetrics,
   type MetricFigures,
@@ -23,11 +24,19 @@ export interface TestNoise {
   readonly sha256?: string | undefined;
   /** Of the noise, and of the parts of recordings. */
   readonly seed: number;
-  /**
-   * The words that are read beside the noisy clips, which are the same at every level; absent if no words are read, or
-   * not known to this version.
-   */
+  /** The words that are read beside the noisy clips; absent if none are read, or not known to this version. */
   readonly words?: 'given' | 'recognised' | undefined;
+  /** What recognised them anew at each level; absent: they are the same at every level. */
+  readonly recogniser?: NoiseRecogniser | undefined;
+}
+
+/** As {@link TestNoise.recogniser}. */
+export interface NoiseRecogniser {
+  readonly name: string;
+  readonly weights_sha256: string;
+  readonly vocabulary_sha256: string;
+  readonly beam: number;
+  readonly language?: string | undefined;
 }
 
 type Figures = MetricFigures & ProbabilityFigures;
@@ -40,6 +49,11 @@ export interface NoiseLevelResult extends Figures {
   readonly mean?: Figures | undefined;
   readonly sd?: (Readonly<Record<MetricKey, number | null>> & ProbabilityFigures) | undefined;
   readonly intervals: EvaluationResult['intervals'];
+  /**
+   * Word error rate of the recognised words against the given ones, in lower case and without punctuation, as a
+   * fraction; null without given words, absent unless words were recognised at every level.
+   */
+  readonly wer?: number | null | undefined;
 }
 
 export interface NoiseResults {
@@ -53,8 +67,12 @@ export interface NoiseResults {
   readonly metadata: EvaluationResult['metadata'];
 }
 
-/** The figures of a result that a level has. */
-export function noiseLevel(snrDb: number | null, result: EvaluationResult): NoiseLevelResult {
+/** The figures of a result that a level has. @param wordErrors of the words that were recognised there */
+export function noiseLevel(
+  snrDb: number | null,
+  result: EvaluationResult,
+  wordErrors?: EditCount,
+): NoiseLevelResult {
   const { n, mean, sd, intervals } = result;
   const probabilistic = Object.fromEntries(
     probabilityMetrics.map(({ key }) => [key, result[key]]),
@@ -67,6 +85,7 @@ export function noiseLevel(snrDb: number | null, result: EvaluationResult): Nois
     ...(mean && { mean }),
     ...(sd && { sd }),
     intervals,
+    ...(wordErrors && { wer: wordErrors.of === 0 ? null : wordErrors.edits / wordErrors.of }),
   };
 }
 
@@ -87,6 +106,12 @@ const noiseSchema = z.object({
     sha256: z.string().optional(),
     seed: z.int(),
     words: z.enum(['given', 'recognised']).optional(),
+    recogniser: z
+      .object({
+        ...{ name: z.string(), weights_sha256: z.string(), vocabulary_sha256: z.string() },
+        ...{ beam: z.int(), language: z.string().optional() },
+      })
+      .optional(),
   }),
   checkpoints: z.array(z.string().nullable()),
   levels: z
@@ -107,6 +132,7 @@ const noiseSchema = z.object({
             ...ofMetrics((): typeof interval => interval),
           })
           .nullable(),
+        wer: figure.nullable().optional(),
       }),
     )
     .min(1),
@@ -137,12 +163,15 @@ export function noiseText({ from, recordings }: TestNoise): string {
   return `noise from ${recordings} ${recordings === 1 ? 'recording' : 'recordings'} in ${from}`;
 }
 
-/** What noise leaves as it is; undefined for a model of sound alone. */
-export function wordsUnderNoise({ words }: TestNoise): string | undefined {
+/** What noise does to the words; undefined for a model of sound alone. */
+export function wordsUnderNoise({ words, recogniser }: TestNoise): string | undefined {
   if (words === undefined) return undefined;
+  if (recogniser !== undefined) {
+    return `Words were recognised at every ratio by ${recogniser.name}; their error rate (WER) is against the given words, in lower case and without punctuation.`;
+  }
   return words === 'given'
     ? 'Noise is in the sound alone: the words are those of the transcripts at every ratio.'
-    : 'Noise is in the sound alone: the words are what was recognised in the clips without noise, at every ratio. Words recognised under noise have more errors, and the figures would be lower.';
+    : 'Noise is in the sound alone: the words are what was recognised in the clips without noise, at every ratio. Words recognised under noise have more errors, and the figures would be lower; with --transcribe they are recognised at every ratio.';
 }
 
 /**
@@ -150,15 +179,27 @@ export function wordsUnderNoise({ words }: TestNoise): string | undefined {
  * `clean` for none.
  */
 export function resultsUnderNoiseCsv(result: EvaluationResult, { name, levels }: NoiseResults): string {
-  const rows = levels.flatMap((level) =>
-    [...countMetrics, ...probabilityMetrics].map((metric): Cell[] => {
+  const rows = levels.flatMap((level) => {
+    const part = level.snr_db ?? 'clean';
+    const figures = [...countMetrics, ...probabilityMetrics].map((metric): Cell[] => {
       const ends = level.intervals?.[metric.key as MetricKey];
-      const part = level.snr_db ?? 'clean';
       const better = metric.higherIsBetter;
       return [name, 'noise', part, metric.key, level[metric.key], ends?.low, ends?.high, level.n, better];
-    }),
-  );
+    });
+    const errors: Cell[] = [name, 'noise', part, 'wer', level.wer, undefined, undefined, level.n, false];
+    return level.wer === undefined ? figures : [...figures, errors];
+  });
   return csvOf(RESULT_COLUMNS, [...resultRows(result), ...rows]);
+}
+
+/** Whether words were recognised at every level. */
+export function hasWordErrors({ levels }: Pick<NoiseResults, 'levels'>): boolean {
+  return levels.some(({ wer }) => wer !== undefined);
+}
+
+/** In percent; `-` if it is not known. */
+export function wordErrorText({ wer }: Pick<NoiseLevelResult, 'wer'>): string {
+  return typeof wer === 'number' ? (100 * wer).toFixed(1) : '-';
 }
 
 const columns = countMetrics.filter(({ test }) => test === 'column');
@@ -169,6 +210,8 @@ export function noiseTable({ noise, levels }: NoiseResults, position: IntervalPo
     ({ key, test }) => test === 'column' && levels.some((level) => level[key] !== null),
   );
   const all = [...columns, ...known];
+  const errors = hasWordErrors({ levels });
+  const none = errors ? ['', ''] : [''];
   const rows = levels.flatMap((level) => {
     const { n, mean, sd, intervals } = level;
     const value = (of: Readonly<Record<string, unknown>>, metric: (typeof all)[number]): string => {
@@ -182,7 +225,7 @@ export function noiseTable({ noise, levels }: NoiseResults, position: IntervalPo
             [
               `${name}, mean ± sd`,
               ...all.map((metric) => `${value({ ...mean }, metric)} ± ${value({ ...sd }, metric)}`),
-              '',
+              ...none,
             ],
           ]
         : [];
@@ -192,10 +235,11 @@ export function noiseTable({ noise, levels }: NoiseResults, position: IntervalPo
       mean ? `${name}, pooled` : name,
       ...columns.map((metric, i) => value({ ...level }, metric) + (isInCell ? ` ${ends[i]}` : '')),
       ...known.map((metric) => value({ ...level }, metric)),
+      ...(errors ? [wordErrorText(level)] : []),
       `n = ${n}`,
     ];
     return intervals && position === 'row'
-      ? [...spread, own, [`${levelText(intervals)} interval`, ...ends, ...known.map(() => ''), '']]
+      ? [...spread, own, [`${levelText(intervals)} interval`, ...ends, ...known.map(() => ''), ...none]]
       : [...spread, own];
   });
   const { intervals } = levels[0]!;
@@ -204,7 +248,7 @@ export function noiseTable({ noise, levels }: NoiseResults, position: IntervalPo
     ...[wordsUnderNoise(noise)].filter((text) => text !== undefined),
     ...(intervals ? [resamplingNote(intervals)] : []),
   ];
-  const names = all.map(columnName);
+  const names = [...all.map(columnName), ...(errors ? ['WER %'] : [])];
   return {
     title: 'Results under noise',
     header: ['signal-to-noise ratio', ...names, ''],

@@ -7,7 +7,7 @@ import { openBundleModel, otherCorpus, predictCorpus } from '../inference/index.
 import { phaseKeys } from '../training/runs/index.js';
 import { corpusName, type ExperimentContext, type NoiseChoice, scopeText } from './evaluation-target.js';
 import { namedRecipe, type RecipeChoice } from './named-experiment.js';
-import { heardBy, openNoiseTest, requireHearing } from './noise-test.js';
+import { checkNoiseTest, openNoiseTest } from './noise-test.js';
 import type { RunScores } from './run-scores.js';
 
 /** A bundle, and the corpus that it is scored on. */
@@ -23,23 +23,23 @@ export interface BundleChoice extends RecipeChoice, NoiseChoice {
  */
 export async function scoreBundle(
   { bundle, labelMap: map, ...choice }: BundleChoice,
-  { withCompute, onNote, onPrediction, resampling, versions }: ExperimentContext,
+  { withCompute, onNote, onWarning, onWork, resampling, versions }: ExperimentContext,
 ): Promise<RunScores> {
   const path = choice.manifest ?? (await namedRecipe(choice)).manifest;
   const manifest = await readManifest(path);
   const labelMap = map === undefined ? {} : await readLabelMap(map);
   return withCompute(async (compute) => {
-    const opened = await openNoiseTest(choice, compute);
     const model = await openBundleModel(bundle, compute);
     try {
       const { recipe, description } = model;
-      const noise = opened && heardBy(recipe, opened);
-      if (noise !== undefined) requireHearing(bundle, recipe, description.phase);
+      checkNoiseTest([{ name: bundle, recipe, phase: description.phase }], choice);
+      const reading = { recipe, recogniser: manifest.info.recogniser };
+      const noise = await openNoiseTest(choice, reading, compute, { onWork, onWarning });
       const corpus = await otherCorpus(recipe, description.phase, manifest, labelMap);
       onNote(scopeText(path, corpus));
-      const progress = onPrediction(bundle);
-      const { predictions, underNoise, cut } = await predictCorpus(model, corpus, compute, {
-        ...{ source: bundle, fold: null, noise: noise?.levels },
+      const progress = onWork(`testing ${bundle}`, 'utterances');
+      const { predictions, underNoise, wordErrors, cut } = await predictCorpus(model, corpus, compute, {
+        ...{ source: bundle, fold: null, manifest, noise },
         onProgress: (done, total) => progress.update(done, total),
       }).finally(() => progress.finish());
       for (const text of cut) onNote(`${bundle}: ${text}`);
@@ -72,7 +72,7 @@ export async function scoreBundle(
       if (noise === undefined) return clean;
       const levels = noise.levels.map(({ snrDb }, level) => ({ snrDb, ...scored(underNoise[level]!) }));
       const checkpoints = [description.run.checkpoint_sha256 ?? null];
-      return { ...clean, underNoise: { noise: noise.noise, checkpoints, levels } };
+      return { ...clean, underNoise: { noise: noise.noise, checkpoints, levels, wordErrors } };
     } finally {
       await model.close();
     }

@@ -26,7 +26,7 @@ import {
   type TargetChoice,
 } from './evaluation-target.js';
 import { RUNS } from './named-experiment.js';
-import { checkpointsOf, type NoiseTest, requireHearing } from './noise-test.js';
+import { checkNoiseTest, checkpointsOf, type NoiseTest } from './noise-test.js';
 import type { RunScores } from './run-scores.js';
 import { foldsText, type RunChoice, type SelectedRuns, selectRuns } from './run-selection.js';
 import { predictRuns, scoreTests, splitOf } from './scoring.js';
@@ -57,11 +57,10 @@ export async function evaluateEnsemble(
   const recipes: NamedRecipe[] = [];
   for (const { runs } of selected) recipes.push({ name: runs[0]!.dir, recipe: await runRecipe(runs[0]!) });
   readingOf(recipes);
-  if (choice.noise !== undefined) {
-    for (const [index, { name, recipe }] of recipes.entries()) {
-      requireHearing(name, recipe, selected[index]!.phase);
-    }
-  }
+  checkNoiseTest(
+    recipes.map((model, index) => ({ ...model, phase: selected[index]!.phase })),
+    choice,
+  );
   const target: EvaluationTarget = {
     ...(await evaluationTarget({ ...choice, run: roots[0]! }, selected, {
       ...context,
@@ -79,7 +78,8 @@ export async function evaluateEnsemble(
   for (const { runs } of selected) {
     const predicted = await predictRuns(runs, context, target);
     members.push(predicted.tested.map(({ test }) => test));
-    noise = predicted.noise;
+    // One member may read words, and another none.
+    if (noise?.noise.words === undefined) noise = predicted.noise;
   }
   const papers = new Set(recipes.map(({ recipe }) => JSON.stringify(recipe.paper)));
   const tests = first.runs.map((_, index) => {

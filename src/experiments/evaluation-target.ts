@@ -21,6 +21,8 @@ export interface NoiseChoice {
   readonly noise?: readonly number[];
   /** Folder of recordings; absent: noise that is made. */
   readonly noiseFrom?: string;
+  /** The recogniser of the corpus, to recognise the words under noise too; absent: they are read as they are. */
+  readonly transcribe?: string;
 }
 
 /** The test set of runs: their own, wherever its manifest is now, or another corpus. */
@@ -180,6 +182,6 @@ export interface ExperimentContext extends Listener {
   readonly versions: Readonly<Record<string, string>>;
   /** Runs work on a device. The signal that stops it is part of the options. */
   readonly withCompute: <T>(work: (compute: ComputeOptions) => Promise<T>) => Promise<T>;
-  /** Starts a progress display for the predictions of a run. */
-  readonly onPrediction: (dir: string) => ProgressView;
+  /** Starts a progress display, such as `testing runs/meld7` in `utterances`. */
+  readonly onWork: (label: string, unit: string) => ProgressView;
 }

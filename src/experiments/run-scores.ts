@@ -7,6 +7,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, pathExists, sha256OfFile } from '../base/index.js';
 import {
+  type EditCount,
   type Evaluation,
   type EvaluationResult,
   evaluationOf,
@@ -59,6 +60,20 @@ export interface ScoresUnderNoise<S extends Scores = Metrics | FoldMetrics> {
   /** SHA-256 of what was scored, in the order of the runs; null where none is recorded. */
   readonly checkpoints: readonly (string | null)[];
   readonly levels: readonly NoiseScores<S>[];
+  /** Errors of the recognised words, without noise and then at each level; absent unless they were recognised anew. */
+  readonly wordErrors?: readonly EditCount[] | undefined;
+}
+
+/** The sums of the word errors of several tests at each level; undefined unless all have them. */
+export function sumOfWordErrors(
+  tests: readonly { readonly wordErrors?: readonly EditCount[] | undefined }[],
+): readonly EditCount[] | undefined {
+  const counts = tests.flatMap(({ wordErrors }) => (wordErrors === undefined ? [] : [wordErrors]));
+  if (counts.length < tests.length) return undefined;
+  return counts[0]?.map((_, level) => ({
+    edits: counts.reduce((sum, each) => sum + each[level]!.edits, 0),
+    of: counts.reduce((sum, each) => sum + each[level]!.of, 0),
+  }));
 }
 
 /** Path of the combined results of several seeds under noise. */
@@ -88,7 +103,11 @@ export function seedScores(
     return { snrDb, ...combinedScores(root, atLevel, resampling) };
   });
   const checkpoints = parts.flatMap((part) => part.underNoise!.checkpoints);
-  return { ...combined, underNoise: { noise: underNoise.noise, checkpoints, levels } };
+  const wordErrors = sumOfWordErrors(parts.map((part) => part.underNoise!));
+  return {
+    ...combined,
+    underNoise: { noise: underNoise.noise, checkpoints, levels, ...(wordErrors && { wordErrors }) },
+  };
 }
 
 function combinedScores(

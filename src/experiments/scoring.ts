@@ -36,7 +36,7 @@ import {
   type TestSetPredictions,
   unfinishedWarning,
 } from '../inference/index.js';
-import { phaseKeys, type RunFolder, runRecipe } from '../training/runs/index.js';
+import { phaseKeys, type RunFolder, readMetadata, runRecipe } from '../training/runs/index.js';
 import type { ExperimentContext } from './evaluation-target.js';
 import {
   type EvaluationTarget,
@@ -47,12 +47,11 @@ import {
 } from './evaluation-target.js';
 import { checkAgainstRuns, type ExperimentChoice, rootOf } from './named-experiment.js';
 import {
+  checkNoiseTest,
   checkpointsOf,
-  heardBy,
   type NoiseTest,
   noiseResults,
   openNoiseTest,
-  requireHearing,
   writeNoiseResults,
 } from './noise-test.js';
 import {
@@ -63,6 +62,7 @@ import {
   seedNoiseResults,
   seedResults,
   seedScores,
+  sumOfWordErrors,
 } from './run-scores.js';
 import {
   foldsText,
@@ -89,7 +89,7 @@ export async function evaluateExperiment(
   if (changed !== undefined) context.onWarning(changed);
   if (choice.noise !== undefined) {
     const { runs, phase } = seeds[0]!;
-    requireHearing(runs[0]!.dir, await runRecipe(runs[0]!), phase);
+    checkNoiseTest([{ name: runs[0]!.dir, recipe: await runRecipe(runs[0]!), phase }], choice);
   }
   const target = { ...(await evaluationTarget(choice, seeds, context)), noise: choice };
   return choice.seeds === undefined
@@ -229,6 +229,7 @@ export async function scoreTests(
   const underNoise = {
     noise: noise.noise,
     checkpoints,
+    wordErrors: sumOfWordErrors(tests),
     levels: noise.levels.map(({ snrDb }, level) => ({
       snrDb,
       ...scored((test) => test.underNoise[level]!),
@@ -242,22 +243,26 @@ export async function scoreTests(
 /** Predicts the test sets of runs, also under noise if the target asks for it. */
 export async function predictRuns(
   folders: readonly RunFolder[],
-  { withCompute, onNote, onWarning, onPrediction }: ExperimentContext,
+  { withCompute, onNote, onWarning, onWork }: ExperimentContext,
   { manifest, other, noise: choice = {} }: EvaluationTarget,
 ): Promise<{
   readonly tested: readonly { readonly folder: RunFolder; readonly test: TestSetPredictions }[];
   readonly noise: NoiseTest | undefined;
 }> {
   return withCompute(async (compute) => {
-    const opened = await openNoiseTest(choice, compute);
-    const noise = opened && heardBy(await runRecipe(folders[0]!), opened);
+    const [first] = folders as [RunFolder];
+    const reading = {
+      recipe: await runRecipe(first),
+      recogniser: (other?.corpus.manifest.info ?? (await readMetadata(first))!.manifest).recogniser,
+    };
+    const noise = await openNoiseTest(choice, reading, compute, { onWork, onWarning });
     const results: { folder: RunFolder; test: TestSetPredictions }[] = [];
     const probe: FeatureMeans = new Map();
     for (const folder of folders) {
       compute.stop?.throwIfAborted();
-      const progress = onPrediction(folder.dir);
+      const progress = onWork(`testing ${folder.dir}`, 'utterances');
       const onProgress = (done: number, total: number): void => progress.update(done, total);
-      const options = { noise: noise?.levels, onProgress };
+      const options = { noise, onProgress };
       const test = await (other === undefined
         ? predictTestSet(folder, compute, { manifest, probe, ...options })
         : predictOtherCorpus(folder, other.corpus, compute, options)

@@ -136,6 +136,7 @@ export function meanOfTests(tests: readonly TestSetPredictions[]): TestSetPredic
     ...first,
     predictions: meanOf(({ predictions }) => predictions),
     underNoise: first.underNoise.map((_, level) => meanOf(({ underNoise }) => underNoise[level]!)),
+    wordErrors: tests.find(({ wordErrors }) => wordErrors !== undefined)?.wordErrors,
     embeddings: first.predictions.map(() => undefined),
     trainingCounts: isAlike ? first.trainingCounts : undefined,
     cut: tests.flatMap(({ cut }) => cut),

@@ -29,8 +29,8 @@ import {
   trainedManifest,
 } from '../training/index.js';
 import { manifestChange, type RunFolder } from '../training/runs/index.js';
-import { predictUtterances } from './test-set.js';
 import { openTrainedModel, openTrainedRun, type RunOpening, type TrainedModel } from './trained-run.js';
+import { predictUtterances } from './utterance-predictions.js';
 
 export interface ExplanationOptions extends Pick<RunOpening, 'overrides'> {
   /** The manifest that the run was trained on, at another path than in its recipe. */

@@ -11,6 +11,13 @@ export {
 export { meanOfTests, type NamedRecipe, type Reading, readingOf, turnsOf } from './ensemble.js';
 export { type ExplanationOptions, explainUtterance, findExplained } from './explanation.js';
 export {
+  type OtherCorpus,
+  otherCorpus,
+  predictCorpus,
+  predictOtherCorpus,
+  trainingOverlap,
+} from './other-corpus.js';
+export {
   type Counts,
   checkUnfinished,
   checkWindowChoice,
@@ -42,18 +49,12 @@ export {
   type SpeechRecogniser,
 } from './speech-recogniser.js';
 export {
-  type NoiseLevel,
-  type OtherCorpus,
-  otherCorpus,
-  predictCorpus,
-  predictOtherCorpus,
   predictTestSet,
   type SeenUtterances,
   seenUtterances,
   type TestSetPredictions,
   testUtterances,
   trainingMajority,
-  trainingOverlap,
 } from './test-set.js';
 export {
   finalPhaseIn,
@@ -70,8 +71,11 @@ export {
 export {
   corpusRecogniser,
   type PlannedTranscription,
+  type RecogniserUnderNoise,
+  recogniserUnderNoise,
   type TranscribedRow,
   type TranscriptionJob,
   transcribeRows,
   transcriptionPlan,
 } from './transcription/index.js';
+export type { NoiseConditions, NoiseLevel } from './utterance-predictions.js';

@@ -2,6 +2,7 @@
 
 import {
   type FoldMetrics,
+  hasWordErrors,
   intervalText,
   levelName,
   majorityText,
@@ -12,6 +13,7 @@ import {
   percent,
   type SeedMetrics,
   scorePartsOf,
+  wordErrorText,
   wordsUnderNoise,
 } from '../evaluation/index.js';
 import { type CountMetric, countMetrics, type MetricKey, paperMetrics } from '../evaluation/metrics/index.js';
@@ -219,7 +221,12 @@ export function noiseSection({ noise }: ReportData, plots: PlotsBySection): Sect
       'The figures as a table',
       table(
         `Figures at every signal-to-noise ratio, in percent${kept}.`,
-        [{ name: 'ratio' }, ...metricColumns, figureColumn('n')],
+        [
+          { name: 'ratio' },
+          ...metricColumns,
+          ...(hasWordErrors(noise) ? [figureColumn('WER')] : []),
+          figureColumn('n'),
+        ],
         levels.map((level) => [
           levelName(level),
           ...countMetrics.map((metric) => {
@@ -227,6 +234,7 @@ export function noiseSection({ noise }: ReportData, plots: PlotsBySection): Sect
             const between = ends === undefined ? '' : ` ${intervalText(metric, ends)}`;
             return metricText(metric, level[metric.key]) + between;
           }),
+          ...(hasWordErrors(noise) ? [wordErrorText(level)] : []),
           countText(level.n),
         ]),
       ),

@@ -54,7 +54,7 @@ export {
 export { type Batching, cheapestBatches } from './inference-batches.js';
 export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
 export { promptedInference } from './prompted-inference.js';
-export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';
+export { recogniserOf, recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';
 export { averageBatch } from './step-sizes.js';
 export { type PhaseOutcome, type TrainPhaseOptions, trainPhase } from './train-phase.js';
 export type { TrainingReport } from './trainer.js';

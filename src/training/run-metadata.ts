@@ -49,7 +49,7 @@ export function runMetadata(
     seed: recipe.seed,
     manifest: {
       ...trainedManifest(recipe.manifest, corpus.manifest),
-      ...(recipe.text === 'recognised' && { recogniser: recogniserOf(corpus.manifest) }),
+      ...(recipe.text === 'recognised' && { recogniser: recogniserOf(corpus.manifest.info.recogniser) }),
     },
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are available
@@ -77,9 +77,9 @@ export function trainedManifest(path: string, { sha256, info }: Manifest): Train
   return { path, sha256, ...(info.ffmpeg !== undefined && { ffmpeg: info.ffmpeg }) };
 }
 
-/** Where recognised texts come from. A manifest that was written by hand does not say. */
-function recogniserOf({ info }: Manifest): RecogniserInfo {
-  return info.recogniser ?? { name: 'the column "recognised" of the manifest' };
+/** Where recognised texts come from, as a manifest or run.json says. A manifest that was written by hand does not say. */
+export function recogniserOf(recorded: RecogniserInfo | undefined): RecogniserInfo {
+  return recorded ?? { name: 'the column "recognised" of the manifest' };
 }
 
 function drawnValidation(

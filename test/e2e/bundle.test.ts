@@ -19,7 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { readManifest } from '../../src/data/corpora/index.js';
 import { openBundleModel } from '../../src/inference/bundle/index.js';
-import { predictCorpus } from '../../src/inference/test-set.js';
+import { predictCorpus } from '../../src/inference/other-corpus.js';
 import { findRun, type OpenedModel, openTrainedModel } from '../../src/inference/trained-run.js';
 import { listing, makeWorkspace, onnxPython, shortPrompt, toyRecipe } from './workspace.js';
 

@@ -99,7 +99,7 @@ async function withRecogniser<T>(
   const { withCompute } = await import('./experiment-options.js');
   const named = await namedRecogniser(transcribe, { beam: 1, language });
   return withCompute(device, signal, {}, (compute) =>
-    work(corpusRecogniser(named, compute, onProgress, warn)),
+    work(corpusRecogniser(named, compute, { onProgress, onWarning: warn })),
   );
 }
 

@@ -45,13 +45,18 @@ export async function run(options: EvalOptions): Promise<void> {
     refuseLoneOverrides(options);
   const context = await experimentContext(options);
   if (compare !== undefined) return printComparison(compare, options, context);
-  if (options.noise === undefined && options.noiseFrom !== undefined) {
-    throw new InputError(
-      '--noise-from is for --noise; say at which ratios to add it, such as --noise 20,10,0',
-    );
-  }
+  refuseWithoutNoise(options);
   const { evaluation, result, paper, underNoise } = await scoresOf(options, context);
   printScores(evaluation, result, paper, options, underNoise && noiseResults({ result }, underNoise));
+}
+
+/** Options that say how noise is added, or heard. */
+function refuseWithoutNoise({ noise, noiseFrom, transcribe }: EvalOptions): void {
+  if (noise !== undefined) return;
+  const lone =
+    noiseFrom !== undefined ? '--noise-from' : transcribe !== undefined ? '--transcribe' : undefined;
+  if (lone === undefined) return;
+  throw new InputError(`${lone} is for --noise; say at which ratios to add it, such as --noise 20,10,0`);
 }
 
 async function scoresOf(

@@ -23,6 +23,8 @@ With --noise, the test clips are scored as they are and with noise added at each
 of these signal-to-noise ratios, from the recordings of --noise-from or pink
 noise that is made; each clip has the same noise at every ratio and in every
 run. Results go to noise.json beside the others, and the report shows them.
+Models of recognised words read those of the clean clips, unless --transcribe
+names their recogniser, which then listens at every ratio.
 
 A predictions file needs the columns reference and label. With --dataset it is
 scored over that recipe's labels and shown next to the paper's row. It can be

@@ -111,6 +111,11 @@ export const evalOptions = {
   noiseFrom: option('<folder>', 'take the noise from the recordings in this folder (default: pink noise)', {
     conflicts: ['predictions', 'compare'],
   }),
+  transcribe: option(
+    '<model>',
+    'with --noise: recognise the words at every ratio, with this model, which recognised those of the corpus',
+    { conflicts: ['predictions', 'compare'] },
+  ),
   ...runOptions('score', 'with mean and standard deviation'),
   ...resamplingOptions,
   format: choice('<format>', 'output format (default: text)', ['text', 'json', 'csv', 'markdown', 'latex']),

@@ -132,11 +132,11 @@ export async function experimentContext({
       ),
     onNote: note,
     onWarning: warn,
-    onPrediction: (dir) => {
+    onWork: (label, unit) => {
       let progress: Progress | undefined;
       return {
         update(done, total) {
-          progress ??= startProgress({ label: `testing ${dir}`, unit: 'utterances' });
+          progress ??= startProgress({ label, unit });
           progress.update(done, total);
         },
         finish: () => progress?.finish(),

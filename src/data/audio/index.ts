@@ -1,5 +1,6 @@
 /** @file Audio files to mono 16 kHz samples, with notes on their quality; the only module that runs ffmpeg. */
 
+export { clipContent } from './clip-content.js';
 export {
   type DecodedAudio,
   decodeAudio,
@@ -38,6 +39,7 @@ export {
   type RecordingWindows,
   type WindowOptions,
   type WindowTimes,
+  windowsOfSamples,
 } from './recording-windows.js';
 export { encodeWav } from './wav.js';
 export { checkWindowRule, DEFAULT_WINDOWS, type WindowRule } from './window-plan.js';

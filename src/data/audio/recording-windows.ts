@@ -1,7 +1,7 @@
 /** @file A recording of any length as windows, cut at its pauses and decoded one after the other. */
 
 import { InputError } from '../../base/index.js';
-import { openAudio } from './audio-stream.js';
+import { type AudioSource, openAudio } from './audio-stream.js';
 import { type AudioSurvey, LEVEL_SAMPLES, surveyAudio, withinPart } from './audio-survey.js';
 import { type AudioPart, SAMPLE_RATE_HZ, withinFullScale } from './decode.js';
 import { type AudioNote, clippingNote, isSilent } from './ffmpeg-metadata.js';
@@ -52,10 +52,38 @@ export interface RecordingWindows {
  * @throws InputError as `decodeAudio`, or for a rule that cannot be met
  */
 export async function openWindows(path: string, options: WindowOptions = {}): Promise<RecordingWindows> {
-  const { signal, rule = DEFAULT_WINDOWS, startSec = 0 } = options;
-  checkWindowRule(rule);
   const part: AudioPart = { ...options, path };
-  const source = await openAudio(part);
+  return windowsFrom(part, await openAudio(part), options);
+}
+
+/**
+ * The windows of samples, which are surveyed and cut as those of a file.
+ * @param path what messages call them
+ * @param samples mono [frames] at 16 kHz
+ * @throws InputError as `openWindows`
+ */
+export async function windowsOfSamples(
+  path: string,
+  samples: Float32Array,
+  options: Pick<WindowOptions, 'rule' | 'signal'> = {},
+): Promise<RecordingWindows> {
+  const source: AudioSource = {
+    ...{ notes: [], filePeak: 0, byFfmpeg: false },
+    async *stream() {
+      yield { samples, channels: 1, channelMask: 0 };
+      return { isFloat: false, isSeekLost: false };
+    },
+  };
+  return windowsFrom({ path }, source, options);
+}
+
+async function windowsFrom(
+  part: AudioPart,
+  source: AudioSource,
+  { rule = DEFAULT_WINDOWS, signal }: Pick<WindowOptions, 'rule' | 'signal'>,
+): Promise<RecordingWindows> {
+  const { path, startSec = 0 } = part;
+  checkWindowRule(rule);
   const survey = await surveyAudio(part, source, signal);
   const ends = planWindows(survey.levels, rule).map(({ first, end }) => ({
     first: first * LEVEL_SAMPLES,

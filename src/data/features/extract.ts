@@ -4,15 +4,14 @@
  */
 
 import type { ClipFeatures } from '../../backbones/index.js';
+import { defaultJobs, InputError, InterruptedError, mapConcurrently } from '../../base/index.js';
 import {
-  defaultJobs,
-  errorMessage,
-  InputError,
-  InterruptedError,
-  mapConcurrently,
-  sha256OfFile,
-} from '../../base/index.js';
-import { type Alter, type Alteration, type DecodedAudio, SAMPLE_RATE_HZ } from '../audio/index.js';
+  type Alter,
+  type Alteration,
+  clipContent,
+  type DecodedAudio,
+  SAMPLE_RATE_HZ,
+} from '../audio/index.js';
 import {
   type ClipState,
   entryPathOf,
@@ -179,13 +178,9 @@ async function checkItems(options: LookUp, entries: Map<string, FeatureEntry>): 
     defaultJobs() * 2, // half of the time is spent waiting for the disk
     async (item) => {
       const { id, path, alter } = item;
-      const hash = hashes.get(path) ?? sha256OfFile(path);
+      const hash = hashes.get(path) ?? clipContent({ id, path });
       hashes.set(path, hash);
-      const content = await hash.catch((error: unknown) => {
-        throw new InputError(
-          `audio file ${path} of utterance "${id}" cannot be read: ${errorMessage(error)}`,
-        );
-      });
+      const content = await hash;
       const alteration = await alter?.(content);
       const samplesKey = [await decodingKey?.(path), alteration?.key].filter(Boolean).join('\n');
       const entryPath = entryPathOf(cache, content, maxAudioSec, samplesKey);

@@ -4,7 +4,7 @@ import { InputError } from '../../base/index.js';
 import { type Manifest, readManifest, type Utterance } from '../../data/corpora/index.js';
 import { argmax } from '../../evaluation/metrics/index.js';
 import type { ComputeOptions } from '../../training/index.js';
-import { otherCorpus, predictCorpus } from '../test-set.js';
+import { otherCorpus, predictCorpus } from '../other-corpus.js';
 import { type OpenedModel, openTrainedModel, type TrainedRun } from '../trained-run.js';
 import type { QuantizationNotes } from './bundle-format.js';
 import { openBundleModel } from './opened-bundle.js';

@@ -5,6 +5,7 @@
 
 import { errorMessage, InputError } from '../../base/index.js';
 import {
+  type Alteration,
   type ChannelChoice,
   DEFAULT_WINDOWS,
   decodeAudio,
@@ -12,6 +13,7 @@ import {
   parseChannel,
   SAMPLE_RATE_HZ,
   type WindowRule,
+  windowsOfSamples,
 } from '../../data/audio/index.js';
 import { cellOf, parseTimeSec, TIME_FORMS, textOf } from '../../data/tables/index.js';
 import {
@@ -111,6 +113,7 @@ export async function* partsOfRow(
         return undefined;
       }
       const path = await source.files.find(row.fields[pathColumn]!);
+      if (row.alteration !== undefined) return yield* alteredParts(path, row.alteration, options, signal);
       const mostSec = typeof windows === 'number' ? windows : maxAudioSec;
       const { part, isLonger } = await decodeSegment(path, request, mostSec, signal);
       if (!isLonger || windows === 'off' || (windows === 'auto' && maxAudioSec < LEAST_MODEL_SEC)) yield part;
@@ -123,6 +126,25 @@ export async function* partsOfRow(
     }
   }
   return undefined;
+}
+
+/** The parts of a recording that is altered as a whole. */
+async function* alteredParts(
+  path: string,
+  alteration: Alteration,
+  options: PartOptions,
+  signal: AbortSignal,
+): AsyncGenerator<ReadablePart, WindowedRecording | undefined> {
+  const { samples, notes } = await decodeAudio(path, { channel: options.channel, signal });
+  const altered = await alteration.apply(samples, Number.POSITIVE_INFINITY, signal);
+  const whole = { startSec: 0, endSec: altered.length / SAMPLE_RATE_HZ, notes };
+  if (whole.endSec <= options.maxAudioSec) {
+    yield { kind: 'readable', path, samples: altered, ...whole };
+    return undefined;
+  }
+  const windows = await windowsOfSamples(path, altered, { rule: ruleOf(options), signal });
+  for await (const window of windows.read()) yield { kind: 'readable', path, ...window };
+  return whole;
 }
 
 /** For a model that takes less than this at once, pauses make no sensible windows: the beginning is judged. */

@@ -7,6 +7,7 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { InputError, isSameFile, type OutputTarget } from '../../base/index.js';
+import type { Alteration } from '../../data/audio/index.js';
 import type { HistoryTurn } from '../../data/corpora/index.js';
 import {
   cellOf,
@@ -46,6 +47,8 @@ export interface SourceRow extends Pick<TableRow, 'fields' | 'json' | 'problem'>
   readonly line: number | undefined;
   /** Mono samples [frames] at 16 kHz, in place of a file. */
   readonly samples?: Float32Array;
+  /** Changes the whole recording before it is read. */
+  readonly alteration?: Alteration;
   /** What was said before it in its dialogue, oldest first; absent if it is in none, or the model reads none of it. */
   readonly history?: readonly HistoryTurn[];
 }

@@ -18,6 +18,7 @@ import {
   encodeWav,
   openWindows,
   type WindowOptions,
+  windowsOfSamples,
 } from '../../../src/data/audio/index.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 import { ffmpeg, silencesOf } from './ffmpeg-clips.js';
@@ -143,6 +144,21 @@ describe('the windows of a recording', () => {
     expect(recording.byFfmpeg).toBe(whole.byFfmpeg);
     const ofWhole = whole.notes.filter(({ kind }) => kind !== 'clipped');
     expect(recording.notes).toEqual(ofWhole);
+  });
+
+  it('of samples are those of their file', async () => {
+    const { samples } = await decodeAudio(at('talk.wav'));
+    const rule = { kind: 'pauses', minSec: 2, maxSec: 8 } as const;
+    const file = await windowsOf(at('talk.wav'), { rule });
+    const recording = await windowsOfSamples('talk', samples, { rule });
+    const windows: AudioWindow[] = [];
+    for await (const window of recording.read()) windows.push(window);
+    expect(windows.length).toBeGreaterThan(10);
+    expect(windows).toEqual(file);
+    expect(recording.durationSec).toBe(samples.length / RATE);
+    const silence = await windowsOfSamples('silence', new Float32Array(3 * RATE));
+    expect(silence.windows).toEqual([]);
+    expect(silence.notes).toEqual([{ kind: 'silent', text: 'no sound' }]);
   });
 
   it('are 3 to 15 s long, in order, and hold every burst whole', async () => {

@@ -52,11 +52,12 @@ export function checkNoiseTest(models: readonly HearingModel[], { noise, transcr
   }
   if (transcribe === undefined) return;
   const { views, text } = readingOf(models);
-  const names = models.map(({ name }) => name).join(', ');
-  if (!views.text) throw new InputError(`--transcribe: ${names} reads no words; leave it out`);
+  const names = models.map(({ name }) => name).join(' and ');
+  const [read, were] = models.length === 1 ? ['reads', 'was'] : ['read', 'were'];
+  if (!views.text) throw new InputError(`--transcribe: ${names} ${read} no words; leave it out`);
   if (text === 'given') {
     throw new InputError(
-      `--transcribe: ${names} was trained on given words (text: given), which noise does not change; leave it out, or train with text: recognised`,
+      `--transcribe: ${names} ${were} trained on given words (text: given), which noise does not change; leave it out, or train with text: recognised`,
     );
   }
 }

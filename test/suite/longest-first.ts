@@ -25,6 +25,7 @@ const LONGEST = [
   'packaging/package',
   'e2e/augmentation',
   'e2e/noise',
+  'e2e/noisy-words',
   'e2e/ensemble',
   'e2e/search',
   'e2e/search-phases',

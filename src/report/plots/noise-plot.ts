@@ -7,6 +7,7 @@ import {
   element,
   PLOT_WIDTH,
   type PlotHeading,
+  RIMMED,
   short,
   svgDocument,
   textElement,
@@ -118,7 +119,8 @@ function values(points: readonly Point[], text: (level: NoiseLevelResult) => str
     if (place === undefined) return [];
     ends[place] = x + half + 2;
     const [dx, dy] = place === 'above' ? [4, -7] : [-4, 15];
-    return [textElement(shown, { x: x + dx, y: y + dy, 'text-anchor': 'middle', 'font-size': 10 })];
+    const at = { x: x + dx, y: y + dy, 'text-anchor': 'middle', 'font-size': 10 };
+    return [textElement(shown, { ...at, ...RIMMED })];
   });
 }
 

@@ -69,6 +69,9 @@ export function textElement(text: string, attributes: Attributes, title?: string
   return element('text', { fill: 'ink', ...others, ...relative }, ...whole, escapeText(text));
 }
 
+/** Lets text stand on lines and other marks: its letters have a rim in the colour of the page. */
+export const RIMMED: Attributes = { stroke: 'page', 'stroke-width': 3, 'paint-order': 'stroke' };
+
 /** A tooltip of the parent element. */
 export function tooltip(text: string): string {
   return element('title', {}, escapeText(text));

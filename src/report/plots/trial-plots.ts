@@ -1,7 +1,16 @@
 /** @file The course of a search: the validation curve of each trial, and the best figure so far. */
 
 import { horizontalAxis, type LegendEntry, linearScale, type Scale, tickText, verticalAxis } from './axes.js';
-import { element, PLOT_WIDTH, type PlotHeading, short, svgDocument, textElement, tooltip } from './svg.js';
+import {
+  element,
+  PLOT_WIDTH,
+  type PlotHeading,
+  RIMMED,
+  short,
+  svgDocument,
+  textElement,
+  tooltip,
+} from './svg.js';
 import {
   brokenLine,
   byWeight,
@@ -81,16 +90,9 @@ function curve(trial: TrialCurve, x: Scale, y: Scale): string {
   );
 }
 
-/** On a ground of its own, because lines may pass behind it. */
+/** Lines may pass behind it. */
 function nameText(text: string, x: number, y: number): string {
-  return textElement(text, {
-    x,
-    y: y + 4,
-    'font-weight': 'bold',
-    stroke: 'page',
-    'stroke-width': 3,
-    'paint-order': 'stroke',
-  });
+  return textElement(text, { x, y: y + 4, 'font-weight': 'bold', ...RIMMED });
 }
 
 function curveLegend(trials: readonly TrialCurve[]): ReturnType<typeof trialLegend> {

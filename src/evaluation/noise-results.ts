@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { InputError, oneLine, readJson } from '../base/index.js';
+import { type RecogniserInfo, recogniserSchema } from '../data/corpora/index.js';
 import type { EditCount } from './error-rates.js';
 import {
   countMetrics,
@@ -27,16 +28,7 @@ export interface TestNoise {
   /** The words that are read beside the noisy clips; absent if none are read, or not known to this version. */
   readonly words?: 'given' | 'recognised' | undefined;
   /** What recognised them anew at each level; absent: they are the same at every level. */
-  readonly recogniser?: NoiseRecogniser | undefined;
-}
-
-/** As {@link TestNoise.recogniser}. */
-export interface NoiseRecogniser {
-  readonly name: string;
-  readonly weights_sha256: string;
-  readonly vocabulary_sha256: string;
-  readonly beam: number;
-  readonly language?: string | undefined;
+  readonly recogniser?: RecogniserInfo | undefined;
 }
 
 type Figures = MetricFigures & ProbabilityFigures;
@@ -106,12 +98,7 @@ const noiseSchema = z.object({
     sha256: z.string().optional(),
     seed: z.int(),
     words: z.enum(['given', 'recognised']).optional(),
-    recogniser: z
-      .object({
-        ...{ name: z.string(), weights_sha256: z.string(), vocabulary_sha256: z.string() },
-        ...{ beam: z.int(), language: z.string().optional() },
-      })
-      .optional(),
+    recogniser: recogniserSchema.optional(),
   }),
   checkpoints: z.array(z.string().nullable()),
   levels: z

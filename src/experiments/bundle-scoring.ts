@@ -33,13 +33,13 @@ export async function scoreBundle(
     try {
       const { recipe, description } = model;
       checkNoiseTest([{ name: bundle, recipe, phase: description.phase }], choice);
+      const corpus = await otherCorpus(recipe, description.phase, manifest, labelMap);
       const reading = { recipe, recogniser: manifest.info.recogniser };
       const noise = await openNoiseTest(choice, reading, compute, { onWork, onWarning });
-      const corpus = await otherCorpus(recipe, description.phase, manifest, labelMap);
       onNote(scopeText(path, corpus));
       const progress = onWork(`testing ${bundle}`, 'utterances');
       const { predictions, underNoise, wordErrors, cut } = await predictCorpus(model, corpus, compute, {
-        ...{ source: bundle, fold: null, manifest, noise },
+        ...{ source: bundle, fold: null, noise: noise && { ...noise, manifest } },
         onProgress: (done, total) => progress.update(done, total),
       }).finally(() => progress.finish());
       for (const text of cut) onNote(`${bundle}: ${text}`);

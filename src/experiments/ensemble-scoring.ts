@@ -15,8 +15,8 @@ import {
   seenUtterances,
   type TestSetPredictions,
   testUtterances,
-  turnsOf,
 } from '../inference/index.js';
+import { turnsOf } from '../systems/index.js';
 import { type RunFolder, readMetadata, runFolder, runRecipe } from '../training/runs/index.js';
 import {
   type EvaluationTarget,

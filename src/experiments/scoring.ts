@@ -87,10 +87,8 @@ export async function evaluateExperiment(
     seeds.flatMap(({ runs }) => runs),
   );
   if (changed !== undefined) context.onWarning(changed);
-  if (choice.noise !== undefined) {
-    const { runs, phase } = seeds[0]!;
-    checkNoiseTest([{ name: runs[0]!.dir, recipe: await runRecipe(runs[0]!), phase }], choice);
-  }
+  const { runs, phase } = seeds[0]!;
+  checkNoiseTest([{ name: runs[0]!.dir, recipe: await runRecipe(runs[0]!), phase }], choice);
   const target = { ...(await evaluationTarget(choice, seeds, context)), noise: choice };
   return choice.seeds === undefined
     ? scoreRuns(seeds[0]!, context, target)

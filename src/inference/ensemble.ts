@@ -3,7 +3,7 @@
 import { InputError } from '../base/index.js';
 import type { ScoredPrediction } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
-import { type Recipe, systemOf } from '../systems/index.js';
+import { type Recipe, systemOf, turnsOf } from '../systems/index.js';
 import type { TestSetPredictions } from './test-set.js';
 
 /** A model that is to judge, alone or with others. */
@@ -58,11 +58,6 @@ export function readingOf(members: readonly NamedRecipe[]): Reading {
     turns: Math.max(...turns),
     maxAudioSec: (hearing[0] ?? first).recipe.max_audio_sec,
   };
-}
-
-/** How many earlier turns of a dialogue the models of a recipe read. */
-export function turnsOf(recipe: Recipe): number {
-  return systemOf(recipe).history?.(recipe) ?? 0;
 }
 
 function refuseOtherLabels(first: NamedRecipe, name: string, labels: readonly string[]): void {

@@ -8,7 +8,7 @@ export {
   readBundleDescription,
   writeBundle,
 } from './bundle/index.js';
-export { meanOfTests, type NamedRecipe, type Reading, readingOf, turnsOf } from './ensemble.js';
+export { meanOfTests, type NamedRecipe, type Reading, readingOf } from './ensemble.js';
 export { type ExplanationOptions, explainUtterance, findExplained } from './explanation.js';
 export {
   type OtherCorpus,

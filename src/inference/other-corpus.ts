@@ -17,12 +17,13 @@ import {
 } from '../data/corpora/index.js';
 import type { ScoredPrediction } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
-import { type Recipe, systemOf } from '../systems/index.js';
+import { type Recipe, systemOf, turnsOf } from '../systems/index.js';
 import type { ComputeOptions } from '../training/index.js';
 import type { RunFolder, RunMetadata } from '../training/runs/index.js';
 import { seenUtterances, type TestSetPredictions } from './test-set.js';
 import { type OpenedModel, openTrainedModel } from './trained-run.js';
 import {
+  type NoisyCorpus,
   type PredictedSource,
   type PredictionOptions,
   predictUtterances,
@@ -126,7 +127,7 @@ function historiesOfOther(
   manifest: Manifest,
   utterances: readonly Utterance[],
 ): ReadonlyMap<string, readonly HistoryTurn[]> | undefined {
-  const history = systemOf(recipe).history?.(recipe) ?? 0;
+  const history = turnsOf(recipe);
   const isOfDialogues =
     hasDialogues(manifest) || manifest.utterances.some(({ id }) => dialogueOf(id) !== undefined);
   if (history === 0 || !isOfDialogues) return undefined;
@@ -150,7 +151,7 @@ export async function predictOtherCorpus(
     const predicted = await predictCorpus(trained, corpus, compute, {
       ...sourceOf(trained),
       ...options,
-      manifest: corpus.manifest,
+      noise: options.noise && { ...options.noise, manifest: corpus.manifest },
     });
     const own = await seenUtterances(recipe, metadata);
     return {
@@ -170,7 +171,7 @@ export async function predictCorpus(
   model: OpenedModel,
   { classes, utterances }: Pick<OtherCorpus, 'classes' | 'utterances'>,
   compute: ComputeOptions,
-  options: PredictedSource & PredictionOptions,
+  options: PredictedSource & PredictionOptions<NoisyCorpus>,
 ): Promise<UtterancePredictions> {
   const { labels } = model.recipe;
   const indices = classes.map((label) => labels.indexOf(label));

@@ -41,8 +41,8 @@ export function hasProbe({ encoder, system }: Recipe): boolean {
  * weigh alike; the strength of the penalty is the best by unweighted accuracy on the validation set, or without one over
  * parts of the training set, cut by speakers where they are known. It has no draws.
  * @param means those known so far; new ones are added
- * @returns undefined where the features of an utterance are not in the cache; why there is none where a class has no
- *   training utterance, or the fit would take minutes
+ * @returns why there is none where the features of an utterance are not in the cache, a class has no training
+ *   utterance, or the fit would take minutes
  */
 export async function probePredictions(
   recipe: Recipe,
@@ -50,12 +50,14 @@ export async function probePredictions(
   fold: number | null,
   compute: ComputeOptions,
   means: FeatureMeans,
-): Promise<ScoredPrediction[] | Missing | undefined> {
+): Promise<ScoredPrediction[] | Missing> {
   const { labels } = recipe;
   const missing = [...train, ...dev, ...test].filter(({ id }) => !means.has(id));
   if (missing.length > 0) {
     const features = await cachedFeatures(recipe, missing, compute);
-    if (features === undefined) return undefined;
+    if (features === undefined) {
+      return missingProbe('not all features of its corpus are in the cache (emoq features makes them)');
+    }
     for (const { id } of missing) means.set(id, meanOverTime(await features.read({ id })));
   }
   const width = means.get(train[0]!.id)!.length;

@@ -29,7 +29,7 @@ export interface TestSetPredictions extends UtterancePredictions {
   readonly trainingCounts: readonly number[] | undefined;
   /** What a linear probe of the same features makes of the test set; absent if none was asked for or possible. */
   readonly probe?: readonly ScoredPrediction[] | undefined;
-  /** Why there is none, where its features are there. */
+  /** Why there is none, where there could be one. */
   readonly probeMissing?: string;
 }
 
@@ -68,7 +68,7 @@ export async function predictTestSet(
     const predicted = await predictUtterances(trained, corpus.test, compute, {
       ...sourceOf(trained),
       ...options,
-      manifest: corpus.manifest,
+      noise: options.noise && { ...options.noise, manifest: corpus.manifest },
     });
     const probe =
       means !== undefined && phase.needs.audio && hasProbe(recipe)

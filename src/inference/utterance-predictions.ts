@@ -2,7 +2,13 @@
 
 import { InterruptedError } from '../base/index.js';
 import type { Alter } from '../data/audio/index.js';
-import { dialogueOf, type Manifest, type Utterance, withoutTags } from '../data/corpora/index.js';
+import {
+  dialogueOf,
+  historiesOf,
+  type Manifest,
+  type Utterance,
+  withoutTags,
+} from '../data/corpora/index.js';
 import { type EditCount, plainText, type ScoredPrediction, textEdits } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
 import type { Example } from '../systems/index.js';
@@ -33,22 +39,25 @@ export interface NoiseConditions {
     | undefined;
 }
 
+/** Noise, and the corpus of the utterances, with their given texts and what was said before them. */
+export interface NoisyCorpus extends NoiseConditions {
+  readonly manifest: Manifest;
+}
+
 /** What is predicted besides the utterances as they are. */
-export interface PredictionOptions {
-  readonly noise?: NoiseConditions | undefined;
+export interface PredictionOptions<Noise extends NoiseConditions = NoiseConditions> {
+  readonly noise?: Noise | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** What messages call a model, the fold that its predictions belong to, and what the utterances are of. */
+/** What messages call a model, and the fold that its predictions belong to. */
 export interface PredictedSource {
   readonly source: string;
   readonly fold: number | null;
-  /** Where the given texts are, which those recognised under noise are compared with; absent: they are not. */
-  readonly manifest?: Pick<Manifest, 'utterances'> | undefined;
 }
 
 /** A run as the source of predictions. */
-export const sourceOf = ({ folder, metadata }: TrainedModel): Pick<PredictedSource, 'source' | 'fold'> => ({
+export const sourceOf = ({ folder, metadata }: TrainedModel): PredictedSource => ({
   source: folder.dir,
   fold: metadata.fold,
 });
@@ -75,10 +84,11 @@ export async function predictUtterances(
   { recipe, phase, infer }: OpenedModel,
   utterances: readonly Utterance[],
   compute: ComputeOptions,
-  { source, fold, manifest, noise, onProgress }: PredictedSource & PredictionOptions,
+  { source, fold, noise, onProgress }: PredictedSource & PredictionOptions<NoisyCorpus>,
 ): Promise<UtterancePredictions> {
   const examples = encodeAll(phase, utterances);
-  const noisy = await noisyUtterances(utterances, noise, recipe.strip_tags, manifest);
+  const view = { stripTags: recipe.strip_tags, history: phase.prompt?.history ?? 0 };
+  const noisy = noise === undefined ? [] : await noisyUtterances(utterances, noise, view);
   const features = await phaseFeatures(recipe, phase, [...utterances, ...noisy.flat()], compute);
   const all = examples.length * (1 + noisy.length);
   onProgress?.(0, all);
@@ -110,20 +120,27 @@ export async function predictUtterances(
   };
   const whole = await inferred(examples, 0);
   const atLevels: ScoredPrediction[][] = [];
+  let cutUnderNoise = 0;
   for (const [level, heard] of noisy.entries()) {
-    const answers = await inferred(encodeAll(phase, heard), examples.length * (1 + level));
+    const asRead = encodeAll(phase, heard);
+    cutUnderNoise += countCutTexts(asRead);
+    const answers = await inferred(asRead, examples.length * (1 + level));
     atLevels.push(examples.map((example, index) => scored(example, index, answers[index]!.probabilities)));
   }
+  const recognises = noise?.recognise !== undefined;
+  const underNoise = { clips: 0, texts: recognises ? cutUnderNoise : 0, total: noisy.flat().length };
   const lengths = { clips: features.cropped, texts: countCutTexts(examples), total: examples.length };
   return {
     predictions: examples.map((example, index) => scored(example, index, whole[index]!.probabilities)),
     underNoise: atLevels,
-    ...(noise?.recognise &&
-      manifest && {
-        wordErrors: [utterances, ...noisy].map((read) => wordErrors(utterances, read, manifest)),
-      }),
+    ...(recognises && {
+      wordErrors: [utterances, ...noisy].map((read) => wordErrors(utterances, read, noise.manifest)),
+    }),
     embeddings: whole.map(({ embedding }) => embedding),
-    cut: cutNotes(recipe, phase, lengths),
+    cut: [
+      ...cutNotes(recipe, phase, lengths),
+      ...cutNotes(recipe, phase, underNoise).map((text) => `under noise, ${text}`),
+    ],
   };
 }
 
@@ -131,44 +148,57 @@ export async function predictUtterances(
 export type NoisyUtterance = Utterance & { readonly alter: Alter };
 
 /**
- * The utterances at each level of noise, with the words that are read there: their own, and those of the turns before
- * them, which are the turns that they have without noise, except those in which nothing was recognised.
- * @param manifest where the clips of turns are that are no utterances of this list
+ * The utterances at each level of noise. With a recogniser, their words and those of what was said before them are what
+ * it hears there: they are read as those of a corpus would be that was prepared from the noisy clips.
+ * @param view the most earlier turns that the model reads, and whether tags are taken out of texts
+ * @throws InputError as `recognise`, also for the clip of an earlier turn
  */
 export async function noisyUtterances(
   utterances: readonly Utterance[],
-  { levels, recognise }: NoiseConditions = { levels: [] },
-  stripTags: boolean,
-  manifest: Pick<Manifest, 'utterances'> | undefined,
+  { levels, recognise, manifest }: NoisyCorpus,
+  { stripTags, history }: { readonly stripTags: boolean; readonly history: number },
 ): Promise<readonly (readonly NoisyUtterance[])[]> {
   const noisyId = (id: string, snrDb: number): string => `${id}\u00a0(SNR ${snrDb} dB)`;
   const noisy = levels.map(({ snrDb, alter }) =>
     utterances.map((utterance) => ({ ...utterance, id: noisyId(utterance.id, snrDb), alter })),
   );
   if (recognise === undefined) return noisy;
-  const turns = new Set(utterances.flatMap(({ history = [] }) => history.map(({ id }) => id)));
-  const own = new Set(utterances.map(({ id }) => id));
-  const others = (manifest?.utterances ?? []).filter(({ id }) => turns.has(id) && !own.has(id));
-  const clips = [...utterances, ...others];
+  const readsTurns = history > 0 && utterances.some((utterance) => utterance.history !== undefined);
+  const rows = readsTurns ? withTheirDialogues(utterances, manifest) : utterances;
+  const clips = rows.filter(({ path }) => path !== '');
   const texts = await recognise(
     levels.flatMap(({ snrDb, alter }) =>
       clips.map(({ id, path }) => ({ id: noisyId(id, snrDb), path, alter })),
     ),
   );
   return noisy.map((atLevel, level) => {
-    const heard = texts.slice(level * clips.length, (level + 1) * clips.length);
-    const words = heard.map((text) => (stripTags ? withoutTags(text) : text));
-    const wordsOf = new Map(clips.map(({ id }, index) => [id, words[index]!]));
-    return atLevel.map((utterance, index) => ({
-      ...utterance,
-      text: words[index]!,
-      ...(utterance.history && {
-        history: utterance.history
-          .map((turn) => ({ ...turn, text: wordsOf.get(turn.id ?? '') ?? turn.text }))
-          .filter(({ text }) => text.trim() !== ''),
-      }),
-    }));
+    const textOf = new Map(clips.map(({ id }, index) => [id, texts[level * clips.length + index]!]));
+    const heard = rows.map((row) => ({ ...row, text: textOf.get(row.id) ?? row.recognised ?? '' }));
+    const view = { history, stripTags, text: 'recognised' } as const;
+    const histories = readsTurns ? historiesOf(manifest, heard, view) : undefined;
+    return atLevel.map((utterance, index) => {
+      const { id } = utterances[index]!;
+      const text = textOf.get(id)!;
+      return {
+        ...utterance,
+        text: stripTags ? withoutTags(text) : text,
+        ...(histories && { history: histories.get(id)! }),
+      };
+    });
   });
+}
+
+/** Utterances, and those of a manifest that are in one dialogue with one of them. */
+function withTheirDialogues(
+  utterances: readonly Utterance[],
+  manifest: Pick<Manifest, 'utterances'>,
+): readonly Utterance[] {
+  const placeOf = ({ split, session, dialogue = '' }: Utterance): string =>
+    JSON.stringify([split, session, dialogue]);
+  const ids = new Set(utterances.map(({ id }) => id));
+  const own = manifest.utterances.filter(({ id }) => ids.has(id));
+  const places = new Set(own.filter(({ dialogue = '' }) => dialogue !== '').map(placeOf));
+  return manifest.utterances.filter((each) => ids.has(each.id) || places.has(placeOf(each)));
 }
 
 /** Edits in words, in lower case and without punctuation, over the utterances with a given text. */

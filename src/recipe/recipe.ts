@@ -6,7 +6,7 @@
 import { errorMessage, InputError, oneLine } from '../base/index.js';
 import type { CorpusView, Folding } from '../data/corpora/index.js';
 import type { Recipe } from '../systems/index.js';
-import { DEFAULT_SYSTEM, type RecipeProblem, systemKinds, systemNamed, systemOf } from '../systems/index.js';
+import { DEFAULT_SYSTEM, type RecipeProblem, systemKinds, systemNamed, turnsOf } from '../systems/index.js';
 import { problemLine, ruleProblems, schemaProblems } from './problems.js';
 import { schemaOf } from './schema.js';
 import {
@@ -134,7 +134,7 @@ export function corpusViewOf(recipe: Recipe): CorpusView {
     idPattern: recipe.id_pattern ?? undefined,
     stripTags: recipe.strip_tags,
     text: recipe.text,
-    history: systemOf(recipe).history?.(recipe) ?? 0,
+    history: turnsOf(recipe),
   };
 }
 

@@ -44,6 +44,7 @@ export {
   systemOf,
   titleOf,
   trainingStart,
+  turnsOf,
 } from './registry.js';
 export {
   DEFAULT_SYSTEM,

@@ -25,6 +25,11 @@ export function systemOf({ system: kind }: Pick<Recipe, 'system'>): System {
   return system;
 }
 
+/** How many earlier turns of a dialogue the models of a recipe read. */
+export function turnsOf(recipe: Recipe): number {
+  return systemOf(recipe).history?.(recipe) ?? 0;
+}
+
 /** Every phase of every system, in training order, with its display name. */
 export const phaseTitles: Readonly<Record<string, string>> = Object.assign(
   {},

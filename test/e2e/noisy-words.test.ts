@@ -208,6 +208,16 @@ describe('eval --noise --transcribe', () => {
     );
   });
 
+  it('says how many of the words under noise are cut', async () => {
+    await work.done('stage1', '--recipe', 'own.yaml', '--run', 'short', '--set', 'max_text_tokens=3');
+    const scored = ['eval', '--run', 'short/stage1', ...noise];
+    const { stderr } = await work.done(...scored, '--transcribe', 'rec');
+    expect(stderr).toMatch(
+      /^short\/stage1: under noise, cut to 3 tokens for the Former \(max_text_tokens\): [1-9]\d? of 16 transcripts$/m,
+    );
+    expect((await work.done(...scored)).stderr).not.toContain('under noise, cut');
+  });
+
   it('warns if the recogniser of the corpus is not known', async () => {
     const table = csvRows(work, 'heard/manifest.csv').map(
       ({ id, path, text, recognised, label, split }) =>

@@ -85,8 +85,11 @@ describe('emoq eval of a run', () => {
   it('leaves it out where features of the training set are not in the cache', async () => {
     rmSync(join(work.dir, '..', 'features'), { recursive: true });
     expect(existsSync(work.path('good/stage1/linear-probe.csv'))).toBe(true); // of an earlier scoring
-    const { stdout } = await work.done('eval', '--run', 'good/stage1'); // encodes the test set
+    const { stdout, stderr } = await work.done('eval', '--run', 'good/stage1'); // encodes the test set
     expect(stdout).not.toContain('linear probe');
+    expect(stderr).toContain(
+      'good/stage1: no linear probe beside it, because not all features of its corpus are in the cache (emoq features makes them)\n',
+    );
     expect(results().baselines.probe).toBeUndefined();
     expect(existsSync(work.path('good/stage1/linear-probe.csv'))).toBe(false);
   });

@@ -1,6 +1,6 @@
 /** @file Audio files to mono 16 kHz samples, with notes on their quality; the only module that runs ffmpeg. */
 
-export { clipContent } from './clip-content.js';
+export { clipContents } from './clip-content.js';
 export {
   type DecodedAudio,
   decodeAudio,

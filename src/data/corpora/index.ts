@@ -37,7 +37,13 @@ export {
   readManifest,
   type Utterance,
 } from './manifest.js';
-export type { ClipNote, CorpusCounts, LabelCounts, RecogniserInfo } from './manifest-info.js';
+export {
+  type ClipNote,
+  type CorpusCounts,
+  type LabelCounts,
+  type RecogniserInfo,
+  recogniserSchema,
+} from './manifest-info.js';
 export { prepareMeld } from './meld.js';
 export {
   type CorpusView,

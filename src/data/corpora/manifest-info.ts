@@ -63,6 +63,15 @@ export interface RecogniserInfo {
   language?: string | undefined;
 }
 
+/** A {@link RecogniserInfo} in a file. */
+export const recogniserSchema = z.object({
+  name: z.string(),
+  weights_sha256: z.string().optional(),
+  vocabulary_sha256: z.string().optional(),
+  beam: z.number().int().positive().optional(),
+  language: z.string().optional(),
+});
+
 /** A turn of a dialogue that is no row of the manifest, because it has no usable clip or no label. */
 export interface OtherTurn {
   dialogue: string;
@@ -126,15 +135,7 @@ const infoSchema = z.object({
   merged_labels: z
     .array(z.object({ from: z.string(), to: z.string(), utterances: z.number().int().min(0) }))
     .optional(),
-  recogniser: z
-    .object({
-      name: z.string(),
-      weights_sha256: z.string().optional(),
-      vocabulary_sha256: z.string().optional(),
-      beam: z.number().int().positive().optional(),
-      language: z.string().optional(),
-    })
-    .optional(),
+  recogniser: recogniserSchema.optional(),
   other_turns: z
     .array(
       z.object({

@@ -8,7 +8,7 @@ import { defaultJobs, InputError, InterruptedError, mapConcurrently } from '../.
 import {
   type Alter,
   type Alteration,
-  clipContent,
+  clipContents,
   type DecodedAudio,
   SAMPLE_RATE_HZ,
 } from '../audio/index.js';
@@ -171,16 +171,14 @@ export async function findFeatures(options: LookUp): Promise<ReadonlyMap<string,
 /** Finds each item's entry path, and the valid entries that already exist. */
 async function checkItems(options: LookUp, entries: Map<string, FeatureEntry>): Promise<MissingItem[]> {
   const { cache, items, maxAudioSec, decodingKey, onProgress, signal } = options;
-  const hashes = new Map<string, Promise<string>>(); // a clip and its variants are one file
+  const contentOf = clipContents();
   let done = 0;
   return mapConcurrently(
     items,
     defaultJobs() * 2, // half of the time is spent waiting for the disk
     async (item) => {
       const { id, path, alter } = item;
-      const hash = hashes.get(path) ?? clipContent({ id, path });
-      hashes.set(path, hash);
-      const content = await hash;
+      const content = await contentOf({ id, path });
       const alteration = await alter?.(content);
       const samplesKey = [await decodingKey?.(path), alteration?.key].filter(Boolean).join('\n');
       const entryPath = entryPathOf(cache, content, maxAudioSec, samplesKey);

@@ -14,7 +14,7 @@ import {
   sha256Of,
   writeFileAtomic,
 } from '../../base/index.js';
-import { type Alter, type Alteration, clipContent, decodingKey } from '../../data/audio/index.js';
+import { type Alter, type Alteration, clipContents, decodingKey } from '../../data/audio/index.js';
 import { fileFinder } from '../../data/tables/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import { CUT_RECOGNITION, type PredictionSource } from '../prediction/index.js';
@@ -49,7 +49,8 @@ const entrySchema = z.strictObject({
   cut: z.literal(true).optional(),
 });
 
-type Recognised = Omit<z.infer<typeof entrySchema>, 'clip'>;
+type Entry = z.infer<typeof entrySchema>;
+type Recognised = Omit<Entry, 'clip'>;
 
 /** A clip whose file was read. */
 interface KnownClip extends ClipToRecognise {
@@ -71,57 +72,71 @@ export async function recogniseClips(
 ): Promise<readonly string[]> {
   const { stop } = compute;
   const texts = await readJournal(journal);
-  const known = await mapConcurrently(clips, defaultJobs(), knownClip, stop);
-  const first = new Map(known.map((clip) => [clip.key, clip]));
-  const missing = [...first.values()].filter(({ key }) => !texts.has(key));
-  onProgress(first.size - missing.length, first.size);
-  if (missing.length > 0) {
-    await mkdir(dirname(journal.path), { recursive: true });
-    if (texts.size === 0) await writeFileAtomic(journal.path, headerOf(journal));
-    const recogniser = openRecogniser(named, compute);
-    try {
-      const input = {
-        source: clipSource(missing),
-        range: { first: 0, end: missing.length },
-        job: { pathColumn: 'path', channel: undefined },
-      };
-      for await (const rows of recognisedRows(input, recogniser, 0, stop)) {
-        const lines = rows.map((done) => {
-          const { key, id } = missing[done.row.index]!;
-          if (done.kind === 'failed') {
-            throw new InputError(`clip "${id}" cannot be recognised: ${done.error}`);
-          }
-          const heard: Recognised = {
-            text: done.text,
-            ...(done.notes.includes(CUT_RECOGNITION) && { cut: true }),
-          };
-          texts.set(key, heard);
-          return `${JSON.stringify({ clip: key, ...heard })}\n`;
-        });
-        await appendFile(journal.path, lines.join(''));
-        onProgress([...first.keys()].filter((key) => texts.has(key)).length, first.size);
+  let done = 0;
+  try {
+    const contentOf = clipContents();
+    const known = await mapConcurrently(clips, defaultJobs(), (clip) => knownClip(clip, contentOf), stop);
+    const first = new Map(known.map((clip) => [clip.key, clip]));
+    const missing = [...first.values()].filter(({ key }) => !texts.has(key));
+    done = first.size - missing.length;
+    onProgress(done, first.size);
+    if (missing.length > 0) {
+      await mkdir(dirname(journal.path), { recursive: true });
+      if (texts.size === 0) await writeFileAtomic(journal.path, headerOf(journal));
+      for await (const entries of recognised(named, missing, compute)) {
+        await appendFile(journal.path, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+        for (const { clip, ...heard } of entries) texts.set(clip, heard);
+        done += entries.length;
+        onProgress(done, first.size);
       }
-    } catch (error) {
-      if (stop?.aborted !== true) throw error;
-      throw new InterruptedError(
-        `interrupted with ${texts.size} clips recognised in ${journal.path}; run the same command again to go on`,
-      );
-    } finally {
-      await recogniser.encoder.close();
     }
-  }
-  const cut = [...first.values()].filter(({ key }) => texts.get(key)!.cut);
-  if (cut.length > 0) {
-    const count = `${cut.length.toLocaleString('en')} recognised ${cut.length === 1 ? 'text' : 'texts'}`;
-    onWarning(
-      `${count} reached the longest that the recogniser writes, where it stops (first ${cut[0]!.id})`,
+    const cut = [...first.values()].filter(({ key }) => texts.get(key)!.cut);
+    if (cut.length > 0) onWarning(cutWarning(cut));
+    return known.map(({ key }) => texts.get(key)!.text);
+  } catch (error) {
+    if (stop?.aborted !== true) throw error;
+    throw new InterruptedError(
+      `interrupted with ${done} clips recognised in ${journal.path}; run the same command again to go on`,
     );
   }
-  return known.map(({ key }) => texts.get(key)!.text);
 }
 
-async function knownClip(clip: ClipToRecognise): Promise<KnownClip> {
-  const content = await clipContent(clip);
+/** Says of clips that their texts are cut. */
+function cutWarning(cut: readonly ClipToRecognise[]): string {
+  const count = `${cut.length.toLocaleString('en')} recognised ${cut.length === 1 ? 'text' : 'texts'}`;
+  return `${count} reached the longest that the recogniser writes, where it stops (first ${cut[0]!.id})`;
+}
+
+/** The entries of clips, those that are finished together. */
+async function* recognised(
+  named: NamedRecogniser,
+  clips: readonly KnownClip[],
+  compute: ComputeOptions,
+): AsyncGenerator<readonly Entry[]> {
+  const recogniser = openRecogniser(named, compute);
+  try {
+    const input = {
+      source: clipSource(clips),
+      range: { first: 0, end: clips.length },
+      job: { pathColumn: 'path', channel: undefined },
+    };
+    for await (const rows of recognisedRows(input, recogniser, 0, compute.stop)) {
+      yield rows.map((done): Entry => {
+        const { key, id } = clips[done.row.index]!;
+        if (done.kind === 'failed') throw new InputError(`clip "${id}" cannot be recognised: ${done.error}`);
+        return { clip: key, text: done.text, ...(done.notes.includes(CUT_RECOGNITION) && { cut: true }) };
+      });
+    }
+  } finally {
+    await recogniser.encoder.close();
+  }
+}
+
+async function knownClip(
+  clip: ClipToRecognise,
+  contentOf: ReturnType<typeof clipContents>,
+): Promise<KnownClip> {
+  const content = await contentOf(clip);
   const alteration = await clip.alter?.(content);
   if (alteration === undefined) return { ...clip, key: content, alteration };
   const key = sha256Of([content, await decodingKey(clip.path), alteration.key].join('\n'));
